@@ -1,0 +1,154 @@
+"""Layers of dotted values (defaults, file, overrides) resolved into one Config, each value with its origin."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from recyclelora.config import FAMILIES, Config, flatten
+from recyclelora.documents import Document, Plain, nearest, parse_scalar, read
+from recyclelora.errors import InputError
+
+_CONFIG: TypeAdapter[Config] = TypeAdapter(Config)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Values that differ from the defaults, by dotted key, and where each was given (`file:line` or `command line`)."""
+
+    values: dict[str, Plain] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def override(self, values: Mapping[str, Plain], origin: str | Mapping[str, str]) -> "Settings":
+        """These settings with `values` on top. Another `adapter.method` starts its family from its own defaults: the
+        knobs of the former family go."""
+        merged, origins = dict(self.values), dict(self.origins)
+        method = values.get("adapter.method")
+        if method is not None and method != merged.get("adapter.method", "recyclelora"):
+            for key in [key for key in merged if key.startswith("adapter.")]:
+                del merged[key], origins[key]
+        for key, value in values.items():
+            merged[key] = value
+            origins[key] = origin if isinstance(origin, str) else origin[key]
+        return Settings(merged, origins)
+
+    def resolve(self) -> Config:
+        """The whole Config. Raises InputError saying where the value at fault was given."""
+        tree = nest({"adapter.method": "recyclelora", **self.values})
+        try:
+            return _CONFIG.validate_python(tree)
+        except ValidationError as error:
+            raise self.locate(_complaint(error, self.values)) from None
+
+    def locate(self, error: InputError) -> InputError:
+        """The same complaint, with the origin of its key in front."""
+        origin = next((self.origins[key] for key in _lineage(error.key) if key in self.origins), "")
+        named = error.args[0] if error.args[0].startswith(error.key) else f"{error.key}: {error.args[0]}"
+        return InputError(f"{origin}: {named}" if origin else named, key=error.key)
+
+
+def read_settings(path: Path) -> Settings:
+    """A config file: nested groups or dotted keys, whichever reads better."""
+    return from_document(read(path))
+
+
+def from_document(document: Document, *section: str) -> Settings:
+    """The settings in a file, or in one section of it."""
+    node: Any = document.data
+    for name in section:
+        node = node[name]
+    if not isinstance(node, dict):
+        raise InputError(f"{document.where(*section)}: {'.'.join(section)}: expected `key: value` lines")
+    values, origins = {}, {}
+    for path, value in _leaves(node, ()):
+        key = ".".join(path)
+        if key in values:
+            raise InputError(f"{document.where(*section, *path)}: {key}: given twice; keep one")
+        values[key], origins[key] = value, document.where(*section, *path)
+    return Settings(values, origins)
+
+
+def parse_overrides(arguments: Sequence[str]) -> dict[str, Plain]:
+    """`adapter.main.rank=8` from the command line, values read as YAML."""
+    values: dict[str, Plain] = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals or not key:
+            raise InputError(f"{argument!r}: expected an override such as adapter.main.rank=8")
+        if key in values:
+            raise InputError(f"command line: {key}: given twice; keep one")
+        values[key] = parse_scalar(text)
+    return values
+
+
+def nest(flat: Mapping[str, Plain]) -> dict[str, Plain]:
+    """The tree of dotted keys. Raises InputError where a key is both a value and a group."""
+    tree: dict[str, Plain] = {}
+    for key, value in flat.items():
+        *groups, leaf = key.split(".")
+        node = tree
+        for group in groups:
+            child = node.setdefault(group, {})
+            if not isinstance(child, dict):
+                raise InputError(f"{key}: {group} is given as a value, and is a group of settings", key=key)
+            node = child
+        if isinstance(node.get(leaf), dict):
+            raise InputError(f"{key}: is a group of settings, not a value", key=key)
+        node[leaf] = value
+    return tree
+
+
+def known_keys(method: str = "") -> set[str]:
+    """All dotted keys, or those that exist with one adapter method."""
+    families = [FAMILIES[method]] if method in FAMILIES else list(FAMILIES.values())
+    return set().union(*(flatten(Config(adapter=family())) for family in families))
+
+
+def _leaves(node: Mapping[str, Plain], at: tuple[str, ...]) -> list[tuple[tuple[str, ...], Plain]]:
+    found: list[tuple[tuple[str, ...], Plain]] = []
+    for key, value in node.items():
+        found += _leaves(value, (*at, key)) if isinstance(value, dict) else [((*at, key), value)]
+    return found
+
+
+def _lineage(key: str) -> list[str]:
+    parts = key.split(".")
+    return [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+
+
+def _complaint(error: ValidationError, given: Mapping[str, Plain]) -> InputError:
+    first = min(error.errors(), key=lambda item: item["type"] != "unexpected_keyword_argument")
+    path = [str(part) for part in first["loc"]]
+    if path[:1] == ["adapter"] and path[1:2] and path[1] in FAMILIES:
+        del path[1]  # pydantic names the family it tried; the key does not
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        key = ".".join([*path, cause.key])
+        return InputError(f"{key}: {cause.args[0]}", key=key)
+    known = known_keys()
+    key = next((name for name in _lineage(".".join(path)) if name in known), ".".join(path))
+    if first["type"] == "unexpected_keyword_argument":
+        return _unknown(next((name for name in given if name == key or name.startswith(key + ".")), key), given)
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return InputError(f"adapter.method: {first['ctx'].get('tag')!r} is not known; known: {', '.join(FAMILIES)}",
+                          key="adapter.method")
+    tried = [item["msg"] for item in error.errors() if key == ".".join(path[:-1]) or item is first]  # a union's branches
+    return InputError(f"{key}: {first['input']!r}: {' or '.join(_plainly(message) for message in tried)}", key=key)
+
+
+def _plainly(message: str) -> str:
+    for technical, plain in (("Input should be", "must be"), ("a valid dictionary or instance of", "a group such as"),
+                             ("a dictionary or an instance of", "a group of settings, like"),
+                             ("valid tuple", "list"), ("Tuple should", "must"), ("String should", "must"),
+                             ("valid ", ""), (" after validation", "")):
+        message = message.replace(technical, plain)
+    return message
+
+
+def _unknown(key: str, given: Mapping[str, Plain]) -> InputError:
+    method = str(given.get("adapter.method", "recyclelora"))
+    if key in known_keys():
+        return InputError(f"{key}: is no setting of adapter.method {method}; leave it out or change the method", key=key)
+    return InputError(f"{key}: unknown setting{nearest(key, known_keys(method))}", key=key)

@@ -1,0 +1,22 @@
+"""What one finished trial is worth: the record that a trial returns, tracking stores and tables read."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["finished", "pruned", "failed"]
+Flat = dict[str, object]  # dotted key -> plain YAML value, the only form in which a config leaves the program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One trial, once. `metrics` holds the numbers of the selected checkpoint under DESIGN's names
+    (`miou/<domain>`, `miou/source`, `miou/target_mean`, `iou/<domain>/<class>`, `chance/<domain>`, `params/adapter`,
+    `params/trainable`, `time/*`); IoU and mIoU are fractions in [0, 1], a class that is not counted is left out."""
+
+    fingerprint: str
+    config: Flat
+    outcome: Outcome
+    metrics: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)  # protocol, selection, commit, dirty, weights_sha256, ...
+    reason: str = ""  # why it failed or was stopped
+    iteration: int = 0  # training iterations done
