@@ -1,2 +1,59 @@
-test:
-	.venv/bin/python -m pytest -q -m "not slow"
+# The front door. Below it is one command, .venv/bin/recyclelora; `recyclelora --help` says the rest.
+
+PYTHON ?= python3
+SPACE ?= search_spaces/default.yaml
+RESULTS ?= results
+PORT ?= 5000
+BIN := .venv/bin
+READY := .venv/ready
+ifdef DATA_ROOT
+export DATA_ROOT
+endif
+
+.PHONY: help setup sweep plan status tables ui test check lint
+
+help:  ## this list
+	@echo "make sweep   run what is missing of SPACE=$(SPACE), then print its table"
+	@echo "make plan    list the trials of SPACE, and run nothing"
+	@echo "make status  how far each sweep in RESULTS=$(RESULTS) is"
+	@echo "make tables  write the tables in RESULTS again, from MLflow alone"
+	@echo "make ui      MLflow's pages on http://127.0.0.1:PORT (PORT=$(PORT))"
+	@echo "make test    the quick tests;  make check: lint, types and all tests"
+	@echo "make setup   the environment in .venv (the others call it)"
+	@echo "DATA_ROOT=folder of data sets, for spaces that need files"
+
+setup: $(READY)
+
+# The stamp is written last: a set-up that was interrupted is simply run again, and pip keeps what it has.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "recyclelora needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say PYTHON=python3.12"; exit 2; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -q -e .
+	@touch $@
+
+sweep: $(READY)
+	@$(BIN)/recyclelora sweep $(SPACE) --results $(RESULTS)
+
+plan: $(READY)
+	@$(BIN)/recyclelora sweep $(SPACE) --results $(RESULTS) --dry-run
+
+status: $(READY)
+	@$(BIN)/recyclelora status --results $(RESULTS)
+
+tables: $(READY)
+	@$(BIN)/recyclelora tables --results $(RESULTS)
+
+ui: $(READY)
+	@$(BIN)/recyclelora ui --results $(RESULTS) --port $(PORT)
+
+test: $(READY)
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check recyclelora tests
+	$(BIN)/mypy
+
+check: lint
+	$(BIN)/python -m pytest -q

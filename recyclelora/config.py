@@ -15,14 +15,12 @@ from recyclelora.errors import InputError
 
 NUMERICS = 1  # raise it with any change that alters a trained number: it is part of every trial's identity
 
-Bool = Annotated[bool, Strict()]
 Int = Annotated[int, Strict()]
 Real = Annotated[float, Strict(), AllowInfNan(False)]
 Positive = Annotated[Int, Field(ge=1)]
 Natural = Annotated[Int, Field(ge=0)]
 NotNegative = Annotated[Real, Field(ge=0)]
 Above0 = Annotated[Real, Field(gt=0)]
-Share = Annotated[Real, Field(ge=0, le=1)]
 Name = Annotated[str, Strict(), Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._+-]+$")]
 Size = tuple[Positive, Positive]  # (height, width) in pixels
 Init = Literal["rrqr", "svd", "kaiming"]
@@ -79,7 +77,8 @@ class RecycleLoRA:
     @model_validator(mode="after")
     def _complete(self) -> "RecycleLoRA":
         if self.main.rank + self.sub.rank == 0:
-            raise InputError("0, and so is adapter.sub.rank; give one a rank, or use adapter.method: frozen", key="main.rank")
+            raise InputError("0, and so is adapter.sub.rank; give one a rank, or use adapter.method: frozen",
+                             key="main.rank")
         _complete_low_rank(self.main, "main", self.init, "minor", 1.0)
         _complete_low_rank(self.sub, "sub", self.init, "major", 0.5)
         if isinstance(self.scaling, float):
@@ -134,7 +133,8 @@ class Head:
     @model_validator(mode="after")
     def _check(self) -> "Head":
         if self.width % self.attention_heads or self.width % 32:
-            raise InputError(f"{self.width} must be a multiple of 32 (group norm) and of head.attention_heads", key="width")
+            raise InputError(f"{self.width} must be a multiple of 32 (group norm) and of head.attention_heads",
+                             key="width")
         return self
 
 
@@ -144,19 +144,15 @@ class Data:
     targets: tuple[Name, ...] = ("cityscapes", "bdd100k", "mapillary")
     train_images: Positive | None = None  # None: all; otherwise a fixed subset
     crop: Size = (512, 512)
-    scale_min: Above0 = 0.5  # shortest edge of the resized image, in crop heights, in steps of a tenth
-    scale_max: Above0 = 2.0
-    class_ratio_cap: Annotated[Real, Field(gt=0, le=1)] = 0.75
-    flip: Share = 0.5
-    photometric: Bool = True
+    scales: tuple[Above0, Above0] = (0.5, 2.0)  # of the resized shortest edge to the crop's, in steps of a tenth
     batch_size: Positive = 4
 
     @model_validator(mode="after")
     def _check(self) -> "Data":
         if not self.targets or len(set(self.targets)) < len(self.targets):
             raise InputError("name each target domain once, and at least one", key="targets")
-        if self.scale_min > self.scale_max:
-            raise InputError(f"{self.scale_min} is above data.scale_max ({self.scale_max}); swap them", key="scale_min")
+        if self.scales[0] > self.scales[1]:
+            raise InputError(f"{list(self.scales)}: the first is above the second; swap them", key="scales")
         return self
 
 
@@ -205,7 +201,7 @@ class Resources:
     """What one trial gets. No part of its identity: the same trial elsewhere is the same trial."""
 
     cpus: Above0 = 1.0
-    gpus: NotNegative = 1.0  # per trial, may be a fraction; taken only where the cluster has GPUs
+    gpus: Annotated[Real, Field(ge=0, le=1)] = 1.0  # per trial, may be a fraction; asked for only where there are GPUs
     workers: Natural = 0  # data loader processes
     checkpoint_every: Positive = 1000
 
@@ -243,7 +239,7 @@ def identity(config: Config) -> dict[str, Plain]:
 
 
 def fingerprint(config: Config, *, weights_sha256: str, data: Mapping[str, str]) -> str:
-    """16 hex digits naming a trial: resolved config with seed and protocol, the weights' sha256, the fingerprints of its
-    data by role, and the version of the numerics. Machine, paths and resources are not part of it."""
+    """16 hex digits naming a trial: resolved config with seed and protocol, the weights' sha256, the fingerprints of
+    its data by role, and the version of the numerics. Machine, paths and resources are not part of it."""
     content = {"config": identity(config), "weights": weights_sha256, "data": dict(data), "numerics": NUMERICS}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

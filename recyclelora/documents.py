@@ -16,16 +16,24 @@ MAX_NODES = 20_000  # aliases included, each time they are used: an alias bomb i
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 
 
+_TAG = "tag:yaml.org,2002:"
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader whose floats are those people write: YAML 1.1 reads `1e-4` as text."""
+    """SafeLoader whose floats are those people write: YAML 1.1 reads `1e-4` as text. No dates, no merge keys."""
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-                              list("-+.0123456789"))
+class _Dumper(yaml.SafeDumper):
+    """Quotes the text that `_Loader` would take for something else."""
+
+
+for _each in (_Loader, _Dumper):
+    _each.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_TAG + "timestamp", _TAG + "merge")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _each.add_implicit_resolver(_TAG + "float", _FLOAT, list("-+.0123456789"))
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Document:
 
     path: Path
     data: dict[str, Plain]
+    text: str = ""
     lines: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def where(self, *keys: str) -> str:
@@ -55,7 +64,8 @@ def read(path: Path) -> Document:
     if len(raw) > MAX_BYTES:
         raise InputError(f"{path}: {len(raw)} bytes; a settings file has at most {MAX_BYTES}")
     try:
-        loader = _Loader(raw.decode("utf-8"))
+        text = raw.decode("utf-8")
+        loader = _Loader(text)
         node = loader.get_single_node()
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
@@ -67,8 +77,9 @@ def read(path: Path) -> Document:
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(node, yaml.MappingNode):
-        raise InputError(f"{path}: expected `key: value` lines, found {'nothing' if node is None else node.id}")
-    document = Document(path, {})
+        found = "nothing" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "one value"
+        raise InputError(f"{path}: expected `key: value` lines, found {found}")
+    document = Document(path, {}, text)
     try:
         document.data.update(_mapping(loader, node, (), document, iter(range(MAX_NODES))))
     except RecursionError:
@@ -95,17 +106,17 @@ def _mapping(loader: _Loader, node: yaml.MappingNode, at: tuple[str, ...], docum
 def _value(loader: _Loader, node: yaml.Node, at: tuple[str, ...], document: Document, budget: Iterator[int]) -> Plain:
     if next(budget, None) is None:
         raise InputError(f"{document.path}: more than {MAX_NODES} values once aliases are expanded; write them out")
-    if isinstance(node, yaml.MappingNode):
+    if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
         return _mapping(loader, node, at, document, budget)
-    if isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
         return [_value(loader, item, at, document, budget) for item in node.value]
     try:
-        value = loader.construct_object(node)
+        value = loader.construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError):
         value = object()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise InputError(f"{document.path}:{node.start_mark.line + 1}: {'.'.join(at)}: {node.value!r} ({node.tag}) is not "
+    raise InputError(f"{document.path}:{node.start_mark.line + 1}: {'.'.join(at)}: a value of type {node.tag} is not "
                      "plain text, a number, true, false or null")
 
 
@@ -120,7 +131,7 @@ def parse_scalar(text: str) -> Plain:
 
 def dump(data: dict[str, Plain]) -> str:
     """YAML text of plain data, keys in the order given."""
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

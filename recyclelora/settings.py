@@ -119,7 +119,8 @@ def _lineage(key: str) -> list[str]:
 
 
 def _complaint(error: ValidationError, given: Mapping[str, Plain]) -> InputError:
-    first = min(error.errors(), key=lambda item: item["type"] != "unexpected_keyword_argument")
+    errors = error.errors()
+    first = min(errors, key=lambda item: item["type"] != "unexpected_keyword_argument")
     path = [str(part) for part in first["loc"]]
     if path[:1] == ["adapter"] and path[1:2] and path[1] in FAMILIES:
         del path[1]  # pydantic names the family it tried; the key does not
@@ -134,14 +135,15 @@ def _complaint(error: ValidationError, given: Mapping[str, Plain]) -> InputError
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return InputError(f"adapter.method: {first['ctx'].get('tag')!r} is not known; known: {', '.join(FAMILIES)}",
                           key="adapter.method")
-    tried = [item["msg"] for item in error.errors() if key == ".".join(path[:-1]) or item is first]  # a union's branches
+    tried = [item["msg"] for item in errors if key == ".".join(path[:-1]) or item is first]  # a union's branches
     return InputError(f"{key}: {first['input']!r}: {' or '.join(_plainly(message) for message in tried)}", key=key)
 
 
 def _plainly(message: str) -> str:
     for technical, plain in (("Input should be", "must be"), ("a valid dictionary or instance of", "a group such as"),
                              ("a dictionary or an instance of", "a group of settings, like"),
-                             ("valid tuple", "list"), ("Tuple should", "must"), ("String should", "must"),
+                             ("a valid integer", "a whole number"), ("valid tuple", "list"),
+                             ("Tuple should", "must"), ("String should", "must"),
                              ("valid ", ""), (" after validation", "")):
         message = message.replace(technical, plain)
     return message
@@ -150,5 +152,6 @@ def _plainly(message: str) -> str:
 def _unknown(key: str, given: Mapping[str, Plain]) -> InputError:
     method = str(given.get("adapter.method", "recyclelora"))
     if key in known_keys():
-        return InputError(f"{key}: is no setting of adapter.method {method}; leave it out or change the method", key=key)
+        return InputError(f"{key}: is no setting of adapter.method {method}; leave it out or change the method",
+                          key=key)
     return InputError(f"{key}: unknown setting{nearest(key, known_keys(method))}", key=key)

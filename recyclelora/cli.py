@@ -1,0 +1,124 @@
+"""The command line: parse, call one verb, turn bad input into one line. `recyclelora VERB --help` says the rest."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from recyclelora.errors import InputError
+
+DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+DESCRIPTION = """\
+Sweeps and ablations of low-rank adapters on frozen vision foundation models, for domain-generalised semantic
+segmentation. Settings are dotted keys; KEY=VALUE on the command line overrides a file: adapter.main.rank=8"""
+
+EPILOG = """\
+exit codes: 0 done, 1 some trials failed, 2 bad input, 130 interrupted (call again to go on)
+environment: DATA_ROOT (folder of the data sets), MLFLOW_TRACKING_URI (an MLflow server), RAY_ADDRESS (a running Ray
+cluster), RECYCLELORA_CACHE (pretrained weights and factorisations; default RESULTS/cache)"""
+
+VERBS = {
+    "sweep": "run what is missing of a space, then print its table",
+    "train": "train and evaluate one config (a trial), without Ray",
+    "evaluate": "score a trained model on any domain",
+    "predict": "segment images with a trained model",
+    "status": "how far each sweep is",
+    "tables": "write the tables of all sweeps again, from MLflow alone",
+    "show": "print a resolved config with the origin of each value, or the trials of a space",
+    "weights": "find, download or convert pretrained weights; print file and sha256",
+    "data": "list domains, check one, or draw a contact sheet",
+    "ui": "open MLflow's pages on the results (127.0.0.1)",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("recyclelora", description=DESCRIPTION, epilog=EPILOG,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--results", type=Path, default=Path("results"), help="folder of all that is written [results]")
+    common.add_argument("--data-root", type=Path, default=None, help="folder of the data sets [$DATA_ROOT]")
+    made = {name: verbs.add_parser(name, help=text, description=text, parents=[common],
+                                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+            for name, text in VERBS.items()}
+
+    sweep = made["sweep"]
+    sweep.add_argument("space", type=Path, help="a YAML file under search_spaces/")
+    sweep.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to its base config")
+    sweep.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
+    sweep.add_argument("--retries", type=int, default=2, metavar="N", help="times a crashed trial is tried again")
+
+    train = made["train"]
+    train.add_argument("config", type=Path, help="a YAML file of settings, such as experiments/scenes.yaml")
+    train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    train.add_argument("--dry-run", action="store_true", help="print the resolved config, and run nothing")
+
+    evaluate = made["evaluate"]
+    evaluate.add_argument("model", type=Path, help="folder of a finished trial, or its fingerprint")
+    evaluate.add_argument("domains", nargs="+", metavar="DOMAIN", help="see `recyclelora data`")
+    evaluate.add_argument("--split", default="test")
+    evaluate.add_argument("--images", type=int, default=None, help="only so many of each domain")
+    evaluate.add_argument("--json", action="store_true")
+
+    predict = made["predict"]
+    predict.add_argument("model", type=Path, help="folder of a finished trial, or its fingerprint")
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    predict.add_argument("--out", type=Path, default=None, help="folder for what is drawn [RESULTS/predictions]")
+
+    for name in ("status", "tables"):
+        made[name].add_argument("sweeps", nargs="*", metavar="SWEEP", help="names of sweeps [all]")
+    made["status"].add_argument("--json", action="store_true")
+
+    show = made["show"]
+    show.add_argument("file", type=Path, help="a config or a space")
+    show.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    show.add_argument("--json", action="store_true")
+
+    weights = made["weights"]
+    weights.add_argument("backbone", nargs="?", default="dinov2_small")
+    weights.add_argument("--file", type=Path, default=None, help="a safetensors file of your own")
+
+    data = made["data"]
+    data.add_argument("domain", nargs="?", help="a domain to look at; without it, all are listed")
+    data.add_argument("--split", default="train")
+    data.add_argument("--images", type=int, default=None)
+    data.add_argument("--sheet", type=Path, default=None, metavar="PNG", help="draw a contact sheet")
+
+    made["ui"].add_argument("--port", type=int, default=5000)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    given = build_parser().parse_args(arguments)
+    given.environment = {name: os.environ.get(name) or None for name in
+                         ("DATA_ROOT", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "RECYCLELORA_CACHE")}
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        from recyclelora import verbs  # torch and its kin take seconds: --help should not wait for them
+        from recyclelora.adapters import AdapterError
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    try:
+        code: int = getattr(verbs, given.verb)(given)
+        return code
+    except (InputError, AdapterError) as error:
+        print(f"recyclelora: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("recyclelora: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The house rules of the design, walked over the imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "recyclelora"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# A room may import itself and the rooms before it.
+ORDER = ["errors", "documents", "config", "settings", "adapters", "models", "data", "training", "sweeps", "tables",
+         "verbs", "cli"]
+OWNERS = {  # who alone may import what
+    "ray": {"sweeps/sweep.py"}, "optuna": {"sweeps/sweep.py"}, "mlflow": {"sweeps/tracking.py"}, "timm": {"models/"},
+    "transformers": {"models/"}, "onnx": {"models/"}, "yaml": {"documents.py"}, "rich": {"sweeps/board.py",
+    "sweeps/driver.py", "tables/", "verbs.py"}, "pydantic": {"config.py", "settings.py"}, "pickle": set(),
+}
+ALONE = {"adapters": {"torch", "scipy", "numpy", "safetensors"}}  # rooms somebody may take with them
+FORBIDDEN_NAMES = {"utils", "common", "misc", "helpers", "base", "manager"}
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def place(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room(place: str) -> str:
+    return place.split("/")[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=place)
+def test_imports_point_up(path: Path) -> None:
+    if path.name == "__init__.py" and path.parent == PACKAGE:
+        return
+    own = ORDER.index(room(place(path)))
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] == "recyclelora" and len(parts) > 1 and parts[1] in ORDER:
+            assert ORDER.index(parts[1]) <= own, f"{place(path)} imports {name}, which is further down"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=place)
+def test_libraries_have_one_owner(path: Path) -> None:
+    for name in imports_of(path):
+        owners = OWNERS.get(name.split(".")[0])
+        if owners is not None:
+            assert any(place(path).startswith(owner) for owner in owners), f"{place(path)} imports {name}"
+
+
+def test_the_adapters_can_be_taken_alone() -> None:
+    import sys
+
+    for room_name, allowed in ALONE.items():
+        for path in (PACKAGE / room_name).rglob("*.py"):
+            for name in imports_of(path):
+                top = name.split(".")[0]
+                own = name.startswith(f"recyclelora.{room_name}") or name == "recyclelora"
+                assert own or top in allowed or top in sys.stdlib_module_names, f"{place(path)} imports {name}"
+
+
+def test_only_the_owners_of_whole_configs_see_them() -> None:
+    for path in MODULES:
+        if room(place(path)) in ("adapters", "models", "data", "training", "tables"):
+            assert "recyclelora.config" not in imports_of(path), place(path)
+
+
+def test_nobody_below_the_command_line_reads_the_environment() -> None:
+    for path in MODULES:
+        if room(place(path)) in ("config", "settings", "adapters", "models", "data", "training", "tables"):
+            text = path.read_text()
+            assert "os.environ" not in text and "getenv" not in text, place(path)
+
+
+def test_names() -> None:
+    for path in MODULES:
+        assert path.stem not in FORBIDDEN_NAMES, place(path)
+        assert len(path.read_text().splitlines()) <= 460, f"{place(path)} is too long to be one thing"
+
+
+def test_experiments_and_spaces_hold_no_python() -> None:
+    assert not [*(ROOT / "experiments").rglob("*.py"), *(ROOT / "search_spaces").rglob("*.py")]

@@ -1,0 +1,161 @@
+"""Settings: layers, origins, contradictions, and what a trial's fingerprint depends on."""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from recyclelora.config import Config, fingerprint, flatten, identity
+from recyclelora.errors import InputError
+from recyclelora.settings import Settings, known_keys, parse_overrides, read_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def resolve(*overrides: str) -> Config:
+    return Settings().override(parse_overrides(overrides), "command line").resolve()
+
+
+def test_defaults_are_the_papers() -> None:
+    flat = flatten(Config())
+    expected = {
+        "adapter.main.rank": 32, "adapter.sub.rank": 4, "adapter.alpha": 1.0, "adapter.scaling": "shared",
+        "adapter.main.end": "minor", "adapter.sub.end": "major", "adapter.main.lr_multiplier": 1.0,
+        "adapter.sub.lr_multiplier": 0.5, "adapter.skip_blocks": 0, "training.lr": 1e-4, "training.weight_decay": 0.05,
+        "training.weight_decay_end": 1e-5, "training.power": 0.9, "training.iterations": 40000, "data.batch_size": 4,
+        "data.crop": [512, 512], "evaluation.window": [512, 512], "evaluation.stride": [341, 341], "head.queries": 100,
+        "head.width": 256, "head.points": 12544, "head.decoder_layers": 9, "head.pixel_layers": 6}
+    assert {key: flat[key] for key in expected} == expected
+
+
+def test_a_dump_resolves_to_itself() -> None:
+    for overrides in ([], ["adapter.init=kaiming"], ["adapter.method=frozen"], ["adapter.sub.rank=0"],
+                      ["adapter.scaling=2.0"]):
+        config = resolve(*overrides)
+        again = Settings(flatten(config)).resolve()
+        assert again == config and flatten(again) == flatten(config)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_configs_resolve(path: Path) -> None:
+    config = read_settings(path).resolve()
+    assert Settings(flatten(config)).resolve() == config
+
+
+def test_nested_and_dotted_keys_are_one(tmp_path: Path) -> None:
+    (tmp_path / "nested.yaml").write_text("adapter: {main: {rank: 8}}\nadapter.sub.rank: 2\n")
+    config = read_settings(tmp_path / "nested.yaml").resolve()
+    assert (config.adapter.main.rank, config.adapter.sub.rank) == (8, 2)
+    (tmp_path / "twice.yaml").write_text("adapter: {main: {rank: 8}}\nadapter.main.rank: 2\n")
+    with pytest.raises(InputError, match=r"twice.yaml:2: adapter.main.rank: given twice"):
+        read_settings(tmp_path / "twice.yaml")
+
+
+def test_another_method_starts_from_its_own_defaults() -> None:
+    settings = Settings({"adapter.init": "svd", "adapter.main.rank": 8}, {"adapter.init": "f:1", "adapter.main.rank": "f:2"})
+    assert flatten(settings.override({"adapter.method": "frozen"}, "x").resolve())["adapter.method"] == "frozen"
+    assert settings.override({"adapter.method": "recyclelora"}, "x").resolve().adapter.main.rank == 8
+
+
+@pytest.mark.parametrize(("overrides", "complaint"), [
+    (["adapter.main.rnak=8"], "adapter.main.rnak: unknown setting; did you mean adapter.main.rank?"),
+    (["adaptor.main.rank=8"], "adaptor.main.rank: unknown setting; did you mean adapter.main.rank?"),
+    (["adapter.main.rank=eight"], "adapter.main.rank: 'eight': must be a whole number"),
+    (["adapter.main.rank=8.0"], "adapter.main.rank: 8.0: must be a whole number"),
+    (["adapter.main.rank=true"], "adapter.main.rank: True: must be a whole number"),
+    (["adapter.main.rank=-1"], "adapter.main.rank: -1"),
+    (["adapter.main=8"], "adapter.main: 8"),
+    (["adapter.main.rank=0", "adapter.sub.rank=0"], "use adapter.method: frozen"),
+    (["adapter.init=kaimin"], "adapter.init: 'kaimin': must be 'rrqr', 'svd' or 'kaiming'"),
+    (["adapter.init=kaiming", "adapter.main.end=minor"], "adapter.main.end: means nothing for init kaiming"),
+    (["adapter.main.end=middle"], "adapter.main.end: 'middle'"),
+    (["adapter.sub.rank=0", "adapter.sub.lr_multiplier=1.0"], "means nothing when adapter.sub.rank is 0"),
+    (["adapter.sub.rank=0", "adapter.sub.end=major"], "means nothing when adapter.sub.rank is 0"),
+    (["adapter.method=lora"], "adapter.method: 'lora' is not known; known: recyclelora, frozen"),
+    (["adapter.method=frozen", "adapter.init=svd"], "is no setting of adapter.method frozen"),
+    (["adapter.scaling=own"], "adapter.scaling: 'own': must be 'shared' or 'per_adapter'"),
+    (["adapter.scaling=0.5", "adapter.alpha=2.0"], "adapter.alpha: means nothing when adapter.scaling is a number"),
+    (["adapter.scaling=-1"], "adapter.scaling: -1"),
+    (["adapter.roles=[qkv, qkv]"], "adapter.roles: name each role once"),
+    (["adapter.roles=[]"], "adapter.roles: name each role once, and at least one"),
+    (["adapter.roles=[query]"], "adapter.roles: 'query'"),
+    (["training.lr=.nan"], "training.lr: nan: must be a finite number"),
+    (["training.lr=.inf"], "training.lr: inf: must be a finite number"),
+    (["training.lr=0"], "training.lr: 0: must be greater than 0"),
+    (["training.warmup=50000"], "training.warmup: 50000 must be less than training.iterations"),
+    (["training.precision=float16"], "training.precision: 'float16'"),
+    (["data.targets=[a, a]"], "data.targets: name each target domain once"),
+    (["data.targets=cityscapes"], "data.targets: 'cityscapes': must be a list"),
+    (["data.source=../secret"], "data.source: '../secret': must match pattern"),
+    (["data.crop=[512]"], "data.crop"),
+    (["data.scales=[2.0, 0.5]"], "data.scales: [2.0, 0.5]: the first is above the second"),
+    (["evaluation.stride=[600, 600]"], "evaluation.stride: (600, 600) is above evaluation.window"),
+    (["evaluation.selection=best"], "evaluation.selection: 'best': must be 'last', 'source_val' or 'oracle'"),
+    (["head.width=100"], "head.width: 100 must be a multiple of 32"),
+    (["resources.gpus=2"], "resources.gpus: 2"),
+    (["seed=-1"], "seed: -1"),
+    (["adapter=3"], "adapter"),
+    (["training"], "expected an override such as"),
+    (["seed=1", "seed=2"], "seed: given twice"),
+    (["seed.x=1", "seed=2"], "seed"),
+])
+def test_bad_settings_say_what_is_wrong(overrides: list[str], complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve(*overrides)
+    assert complaint in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_complaint_names_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("training:\n  lr: 1e-4\n  warmpu: 5\n")
+    with pytest.raises(InputError) as caught:
+        read_settings(tmp_path / "wrong.yaml").resolve()
+    assert str(caught.value) == f"{tmp_path}/wrong.yaml:3: training.warmpu: unknown setting; did you mean training.warmup?"
+
+
+def name(config: Config, weights: str = "w", data: str = "d") -> str:
+    return fingerprint(config, weights_sha256=weights, data={"train": data})
+
+
+OTHER = {  # another legal value of each setting
+    "seed": 1, "backbone.name": "dinov2_base", "backbone.patch_size": 14, "backbone.weights": "x.safetensors",
+    "adapter.method": "frozen", "adapter.init": "svd", "adapter.main.rank": 8, "adapter.main.end": "major",
+    "adapter.main.lr_multiplier": 2.0, "adapter.sub.rank": 2, "adapter.sub.end": "minor",
+    "adapter.sub.lr_multiplier": 1.0, "adapter.scaling": "per_adapter", "adapter.alpha": 2.0, "adapter.roles": ["proj"],
+    "adapter.skip_blocks": 1, "head.width": 64, "head.queries": 20, "head.pixel_layers": 2, "head.pixel_ffn": 64,
+    "head.decoder_layers": 3, "head.decoder_ffn": 64, "head.attention_heads": 4, "head.points": 64,
+    "data.source": "synthia", "data.targets": ["acdc"], "data.train_images": 5, "data.crop": [256, 256],
+    "data.scales": [1.0, 2.0], "data.batch_size": 2, "training.iterations": 10, "training.lr": 1e-3,
+    "training.weight_decay": 0.1, "training.weight_decay_end": 0.0, "training.power": 1.0, "training.warmup": 5,
+    "training.clip": 1.0, "training.precision": "bfloat16", "evaluation.size": [512, 1024],
+    "evaluation.window": [1024, 1024], "evaluation.stride": [256, 256], "evaluation.split": "test",
+    "evaluation.images": 5, "evaluation.every": 5, "evaluation.selection": "source_val", "resources.cpus": 2.0,
+    "resources.gpus": 0.5, "resources.workers": 2, "resources.checkpoint_every": 5}
+
+
+def test_every_setting_is_in_the_table_above() -> None:
+    assert set(OTHER) == known_keys()
+
+
+@pytest.mark.parametrize("key", sorted(OTHER))
+def test_the_fingerprint_holds_what_changes_the_result_and_nothing_else(key: str) -> None:
+    changed = Settings().override({key: OTHER[key]}, "x").resolve()
+    assert changed != Config(), "the value must be another one"
+    machine = key == "backbone.weights" or key.startswith("resources.")
+    assert (name(changed) == name(Config())) == machine
+
+
+def test_the_fingerprint_holds_weights_and_data_and_no_order() -> None:
+    assert len({name(Config()), name(Config(), weights="v"), name(Config(), data="e")}) == 3
+    shuffled = Settings(dict(reversed(flatten(Config()).items()))).resolve()
+    assert name(shuffled) == name(Config())
+    assert name(resolve("training.lr=1")) == name(resolve("training.lr=1.0")), "1 and 1.0 are one rate"
+
+
+def test_settings_are_frozen_all_the_way() -> None:
+    def walk(owner: object) -> None:
+        assert owner.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        for item in fields(owner):  # type: ignore[arg-type]
+            if is_dataclass(getattr(owner, item.name)):
+                walk(getattr(owner, item.name))
+    walk(Config())
+    assert "resources.cpus" not in identity(Config())
