@@ -1,0 +1,1 @@
+"""Files or seeds -> labelled images -> training batches."""

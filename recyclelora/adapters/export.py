@@ -1,0 +1,129 @@
+"""Adapters in files of their own: safetensors to come back to, PEFT's format to leave with."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from recyclelora.adapters.cache import combined_digest, tensor_digest
+from recyclelora.adapters.lora import WHICH, Adaptation, Which, adapted_layers, base_digest, install
+from recyclelora.adapters.lowrank import AdapterError, Factors
+from recyclelora.adapters.roles import Target, linears
+
+_FORMAT = 1
+_KEY = "recyclelora"  # the metadata entry that holds the adaptation
+
+
+def save_adapter(vit: nn.Module, path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the adapters of `vit` alone: per layer the factors as they are and as they started; in the header how it
+    was adapted, the sha256 of the base it belongs to, and `metadata`. Raises AdapterError for a plain model."""
+    settings = asdict(_adaptation(vit))
+    del settings["separated"]
+    tensors: dict[str, Tensor] = {}
+    for name, layer in adapted_layers(vit).items():
+        for which in WHICH:
+            now, start = layer.factors(which), layer.start[which]
+            if now is not None:
+                tensors |= {f"{name}.lora_a_{which}": now.a, f"{name}.lora_b_{which}": now.b,
+                            f"{name}.start_a_{which}": start.a.argmax(1) if settings["init"] == "rrqr" else start.a,
+                            f"{name}.start_b_{which}": start.b}
+    settings |= {"format": _FORMAT, "content": _content(tensors)}
+    _save(tensors, path, {**(metadata or {}), _KEY: json.dumps(settings, sort_keys=True)})
+
+
+def load_adapter(vit: nn.Module, path: Path) -> None:
+    """Adapt the plain `vit` from a file of `save_adapter`: forward passes are those of the saved model, bit for bit.
+
+    Raises AdapterError for a file that is not one, is damaged or belongs to another base."""
+    if adapted_layers(vit):
+        raise AdapterError("the model is adapted already; merge it first, or build another")
+    adaptation, tensors = _read(path)
+    base = base_digest(vit)
+    if base != adaptation.base:
+        raise AdapterError(f"{path}: belongs to base {str(adaptation.base)[:12]}, this model is {str(base)[:12]}; "
+                           "build it with the weights the adapter was trained on")
+    names = dict.fromkeys(key.rpartition(".")[0] for key in tensors)
+    starts = {target.name: {which: _start(tensors, target, which) for which in WHICH}
+              for target in linears(vit) if target.name in names}
+    install(vit, starts, adaptation)
+    with torch.no_grad():
+        for name, parameter in vit.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(tensors[name])
+
+
+def save_peft(vit: nn.Module, folder: Path) -> None:
+    """Write `folder` in PEFT's format, for `PeftModel.from_pretrained` on the plain timm model: one LoRA, scaling 1.
+
+    The change to W0 is s B A minus the start's s B0 A0, so its rank is twice the total: lora_A stacks A and A0, lora_B
+    s B and -s B0. Raises AdapterError for a plain model."""
+    adaptation = _adaptation(vit)
+    layers = adapted_layers(vit)
+    tensors: dict[str, Tensor] = {}
+    for name, layer in layers.items():
+        a, b = [], []
+        for which in WHICH:
+            now, start, scale = layer.factors(which), layer.start[which], layer.scales[which]
+            if now is not None:
+                a += [now.a.detach().cpu(), start.a]
+                b += [scale * now.b.detach().cpu(), -scale * start.b]
+        tensors[f"base_model.model.{name}.lora_A.weight"] = torch.cat(a)
+        tensors[f"base_model.model.{name}.lora_B.weight"] = torch.cat(b, dim=1)
+    rank = 2 * (adaptation.main_rank + adaptation.sub_rank)
+    config = {"peft_type": "LORA", "task_type": None, "base_model_name_or_path": None, "inference_mode": True,
+              "r": rank, "lora_alpha": rank, "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": False,
+              "target_modules": list(layers)}
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
+    partial = folder / f"adapter_config.json.{os.getpid()}.partial"
+    partial.write_text(json.dumps(config, indent=2) + "\n")
+    os.replace(partial, folder / "adapter_config.json")
+
+
+def _adaptation(vit: nn.Module) -> Adaptation:
+    adaptation = vit.__dict__.get("adaptation")
+    if not isinstance(adaptation, Adaptation) or adaptation.base is None:
+        raise AdapterError("the model holds no adapters to save: it is plain, merged, or on the meta device")
+    return adaptation
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, dict(header))
+    os.replace(partial, path)
+
+
+def _read(path: Path) -> tuple[Adaptation, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            settings = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise AdapterError(f"{path}: cannot be read as safetensors ({error})") from None
+    if settings.pop("format", None) != _FORMAT:
+        raise AdapterError(f"{path}: not an adapter file of format {_FORMAT}; expected one of `save_adapter`")
+    if settings.pop("content") != _content(tensors):
+        raise AdapterError(f"{path}: damaged since it was written; copy it anew")
+    return Adaptation(**settings), tensors
+
+
+def _start(tensors: Mapping[str, Tensor], target: Target, which: Which) -> Factors:
+    """The start factors of one layer; without rows and columns where the adapter has rank 0."""
+    out_features, in_features = target.module.weight.shape
+    a, b = (tensors.get(f"{target.name}.start_{letter}_{which}") for letter in "ab")
+    if a is None or b is None:
+        return Factors(torch.empty(0, in_features), torch.empty(out_features, 0))
+    if a.ndim == 1:  # rrqr's selector, kept as the column of each row's 1: a thousandth of the bytes
+        a = torch.zeros(len(a), in_features).scatter_(1, a[:, None], 1.0)
+    return Factors(a, b)
+
+
+def _content(tensors: Mapping[str, Tensor]) -> str:
+    return combined_digest({name: tensor_digest(tensor) for name, tensor in tensors.items()})

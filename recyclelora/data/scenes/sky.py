@@ -1,0 +1,94 @@
+"""Sky, and the shadows of what stands in its light."""
+
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from .camera import HEIGHT, NEAR, WIDTH, Camera, clip_near, to_pixels
+from .domains import Conditions, Look
+from .mesh import Floats
+from .stage import Caster
+from .textures import SEED, draw_noise
+
+CLOUDS = 512  # pixels of the cloud texture, a power of two
+
+
+@cache
+def draw_clouds() -> Floats:
+    return draw_noise(np.random.default_rng([SEED, 600]), 1.55, size=CLOUDS)
+
+
+def paint_sky(rays: Floats, conditions: Conditions, look: Look, rng: np.random.Generator) -> Floats:
+    """The light (h, w, 3) of the sky along rays (h, w, 3): a gradient, clouds on a plane, a glow around the sun."""
+    height = np.maximum(rays[..., 1], 0)
+    length = np.sqrt((rays * rays).sum(-1))
+    up = height / length
+    fall = np.exp(up * -4.5)[..., None]
+    zenith, horizon = np.array(conditions.zenith, np.float32), np.array(conditions.horizon, np.float32)
+    sky = zenith + (horizon - zenith) * fall
+    reach = 60 / (height + 0.10)
+    offset = rng.integers(0, CLOUDS, 2)
+    column = (rays[..., 0] * reach).astype(np.int32) + int(offset[0])
+    row = (rays[..., 2] * reach).astype(np.int32) + int(offset[1])
+    density = draw_clouds().ravel().take(((row & (CLOUDS - 1)) * CLOUDS) + (column & (CLOUDS - 1)))
+    veil = np.clip((density + (2.6 * look.clouds - 1.3)) * 0.9, 0, 0.9) * np.sqrt(np.minimum(up * 9, 1))
+    tone = 0.82 + 0.18 * np.clip(density, -1, 1.5)
+    sky += (np.array(conditions.cloud, np.float32) * tone[..., None] - sky) * veil[..., None]
+    if max(conditions.beam) > 0:
+        away = (rays @ look.light.sun) / length - 1  # cosine of the angle to the sun, less 1
+        glow = 0.30 * np.exp(8 * away) + 0.8 * np.exp(60 * away) + 8 * np.exp(2500 * away)
+        sky += look.light.beam * glow[..., None]
+    return np.asarray(sky, np.float32)
+
+
+def wrap(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The convex hull of points, in order."""
+    ordered = sorted(set(points))
+
+    def half(sequence: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        chain: list[tuple[float, float]] = []
+        for point in sequence:
+            while len(chain) > 1 and (chain[-1][0] - chain[-2][0]) * (point[1] - chain[-2][1]) <= (
+                chain[-1][1] - chain[-2][1]
+            ) * (point[0] - chain[-2][0]):
+                chain.pop()
+            chain.append(point)
+        return chain[:-1]
+
+    return half(ordered) + half(ordered[::-1])
+
+
+def draw_outlines(outlines: list[list[tuple[float, float]]], camera: Camera, blur: float) -> Floats:
+    """A mask (H, W) of the patches of ground within outlines of (x, z)."""
+    mask = Image.new("L", (WIDTH, HEIGHT))
+    if not outlines:
+        return np.zeros((HEIGHT, WIDTH), np.float32)
+    brush = ImageDraw.Draw(mask)
+    flat = np.array([(x, 0.0, z) for outline in outlines for x, z in outline], np.float32)
+    view, start = camera.view(flat), 0
+    for outline in outlines:
+        corners = view[start : start + len(outline)]
+        start += len(outline)
+        depths = corners[:, 2]
+        if depths.max() > NEAR:
+            shown = corners if depths.min() >= NEAR else clip_near(corners)
+            brush.polygon(to_pixels(shown, camera.focal, 1).ravel().tolist(), fill=255)
+    return np.asarray(mask.filter(ImageFilter.GaussianBlur(blur)), np.float32) / 255
+
+
+def cast_shadows(casters: tuple[Caster, ...], camera: Camera, look: Look) -> tuple[Floats, Floats]:
+    """How much of the sun (H, W) is kept from the ground, and how much of the sky by what stands close to it."""
+    sun = look.light.sun
+    slide = -float(sun[0] / sun[1]), -float(sun[2] / sun[1])
+    thrown, touching = [], []
+    for caster in casters:
+        near = min(z for _, z in caster.outline)
+        if near > 90:
+            continue
+        if look.light.beam.max() > 0:
+            ends = [(x + slide[0] * y, z + slide[1] * y) for x, z in caster.outline for y in (caster.y0, caster.y1)]
+            thrown.append(wrap(ends))
+        if caster.contact and near < 60:
+            touching.append(list(caster.outline))
+    return draw_outlines(thrown, camera, 0.8), draw_outlines(touching, camera, 1.6)

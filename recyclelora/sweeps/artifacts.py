@@ -1,0 +1,85 @@
+"""What a trial leaves for others: its model as safetensors files beside its config, and how to load it again."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from recyclelora.adapters import AdapterError, load_adapter, save_adapter
+from recyclelora.config import Config, Frozen
+from recyclelora.data.labels import SPACES, LabelSpace
+from recyclelora.errors import InputError
+from recyclelora.models.backbones import build_backbone
+from recyclelora.models.segmentor import Segmentor, build_segmentor
+from recyclelora.settings import read_settings
+from recyclelora.sweeps.build import Identity, find_weights, head_shape
+
+CONFIG, ADAPTER, HEAD = "config.yaml", "adapter.safetensors", "head.safetensors"
+
+
+class Model(NamedTuple):
+    """A trained model: the segmentor, the config it was trained with, and the classes it predicts."""
+
+    segmentor: Segmentor
+    config: Config
+    space: LabelSpace
+    fingerprint: str
+
+
+def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Identity, space: LabelSpace) -> None:
+    """Write `adapter.safetensors` (adapters alone, tied to their base) and `head.safetensors` into a trial's folder,
+    which holds its `config.yaml` already."""
+    about = {"fingerprint": identity.fingerprint, "weights_sha256": identity.weights.sha256, "label_space": space.name}
+    if not isinstance(config.adapter, Frozen):
+        save_adapter(segmentor.vit, folder / ADAPTER, metadata=about)
+    head = {name: tensor.detach().cpu().contiguous() for name, tensor in segmentor.state_dict().items()
+            if not name.startswith("vit.")}
+    partial = folder / f"{HEAD}.tmp"
+    save_file(head, partial, metadata=about)
+    os.replace(partial, folder / HEAD)
+
+
+def load_model(folder: Path, cache: Path) -> Model:
+    """The model in a trial's folder, adapters merged into the backbone. Raises InputError for a folder that holds no
+    finished trial, and for weights, adapter or head that do not belong together."""
+    config = read_settings(folder / CONFIG).resolve()
+    weights = find_weights(config, cache)
+    try:
+        with safe_open(folder / HEAD, "pt") as file:
+            about, head = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{folder / HEAD}: no whole head of a finished trial ({error})") from None
+    if about["weights_sha256"] != weights.sha256:
+        raise InputError(f"{folder}: trained on weights {about['weights_sha256'][:12]}, but {weights.path} is "
+                         f"{weights.sha256[:12]}; name the right file with backbone.weights")
+    vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size, image_size=config.data.crop,
+                         weights=weights.path)
+    if not isinstance(config.adapter, Frozen):
+        try:
+            load_adapter(vit, folder / ADAPTER)
+        except AdapterError as error:
+            raise InputError(str(error)) from None
+    space = SPACES[about["label_space"]]
+    segmentor = build_segmentor(vit, num_classes=len(space.classes), head=head_shape(config))
+    _fill_head(segmentor, head, folder / HEAD)
+    return Model(segmentor.eval(), config, space, about["fingerprint"])
+
+
+def _fill_head(segmentor: Segmentor, head: dict, path: Path) -> None:  # type: ignore[type-arg]
+    missing, unexpected = segmentor.load_state_dict(head, strict=False)
+    wrong = [name for name in missing if not name.startswith("vit.")] + list(unexpected)
+    if wrong:
+        raise InputError(f"{path}: does not fit the head of {CONFIG} at {wrong[0]}")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a small file so that it is there whole or not at all. Raises InputError where that fails."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None

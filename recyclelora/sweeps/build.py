@@ -1,0 +1,179 @@
+"""A Config and the places of this machine -> the parts of a trial: data, model, identity. With `trial`, `sweep` and the
+command line the only code that sees a whole Config."""
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from recyclelora.adapters import AdapterError, adapt
+from recyclelora.config import Config, Frozen, RecycleLoRA, fingerprint, flatten
+from recyclelora.data.datasets import DomainData, open_domain
+from recyclelora.data.labels import Common, common_space
+from recyclelora.documents import nearest
+from recyclelora.errors import InputError
+from recyclelora.models.backbones import BACKBONES, build_backbone
+from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
+from recyclelora.models.weights import Weights, resolve_weights
+
+
+class Places(NamedTuple):
+    """Where things are on this machine: absolute paths, no part of a trial's identity."""
+
+    results: Path
+    cache: Path
+    data_root: Path | None
+
+    def trial(self, name: str) -> Path:
+        return self.results / "trials" / name
+
+
+class Domains(NamedTuple):
+    """The data of a trial: `train` and `source_val` from the source domain, `targets` by domain name."""
+
+    train: DomainData
+    source_val: DomainData
+    targets: dict[str, DomainData]
+
+
+class Identity(NamedTuple):
+    """What a trial is: its fingerprint and what went into it."""
+
+    fingerprint: str
+    weights: Weights
+    data_fingerprint: str
+
+
+def open_domains(config: Config, places: Places) -> Domains:
+    """Open source and target domains. Raises InputError with the key at fault."""
+    def opened(key: str, domain: str, split: str, limit: int | None) -> DomainData:
+        try:
+            return open_domain(domain, split, root=places.data_root, cache=places.cache, limit=limit)
+        except InputError as error:
+            raise InputError(f"{key}: {error}", key=key) from None
+
+    data, evaluation = config.data, config.evaluation
+    return Domains(
+        opened("data.source", data.source, "train", data.train_images),
+        opened("data.source", data.source, "val", evaluation.images),
+        {domain: opened("data.targets", domain, evaluation.split, evaluation.images) for domain in data.targets},
+    )
+
+
+def identify(config: Config, places: Places) -> Identity:
+    """Fingerprint of a trial; resolves the weights (downloading them once) and reads the data's fingerprints."""
+    weights = find_weights(config, places.cache)
+    data = _data_fingerprints(config.data.source, config.data.targets, config.data.train_images,
+                              config.evaluation.images, config.evaluation.split, places)
+    name = fingerprint(config, weights_sha256=weights.sha256, data=data)
+    return Identity(name, weights, _short_digest(data))
+
+
+def find_weights(config: Config, cache: Path) -> Weights:
+    """The backbone's pretrained weights, downloaded and converted where need be."""
+    return _weights(config.backbone.name, Path(config.backbone.weights) if config.backbone.weights else None, cache)
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(name: str, file: Path | None, cache: Path) -> Weights:
+    return resolve_weights(name, file=file, cache=cache)
+
+
+@functools.lru_cache(maxsize=64)
+def _data_fingerprints(source: str, targets: tuple[str, ...], train: int | None, images: int | None, split: str,
+                       places: Places) -> dict[str, str]:
+    opened = {"train": (source, "train", train), "source_val": (source, "val", images)}
+    opened |= {f"target/{target}": (target, split, images) for target in targets}
+    return {role: open_domain(domain, part, root=places.data_root, cache=places.cache, limit=limit).fingerprint()
+            for role, (domain, part, limit) in opened.items()}
+
+
+def _short_digest(data: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def check(config: Config, places: Places) -> dict[str, int]:
+    """Everything about a config that needs more than the config to judge: backbone, domains, sizes, ranks.
+
+    Returns the number of adapted layers and of adapter parameters. Raises InputError with the `key` at fault."""
+    name = config.backbone.name
+    if name not in BACKBONES:
+        raise InputError(f"backbone.name: {name!r} is not known{nearest(name, BACKBONES)}", key="backbone.name")
+    patch = config.backbone.patch_size or BACKBONES[name].patch_size
+    for key in ("data.crop", "evaluation.window"):
+        size = flatten(config)[key]
+        if any(side % patch for side in size):  # type: ignore[union-attr]
+            raise InputError(f"{key}: {size} must be multiples of the patch size {patch}", key=key)
+    domains = open_domains(config, places)
+    if len(domains.train) < config.data.batch_size:
+        raise InputError(f"data.train_images: {len(domains.train)} images make no batch of {config.data.batch_size}",
+                         key="data.train_images")
+    return _count(config.backbone, config.adapter)
+
+
+@functools.lru_cache(maxsize=256)
+def _count(backbone: object, adapter: Frozen | RecycleLoRA) -> dict[str, int]:
+    """Adapts the backbone on the meta device: no weights, no arithmetic, the same checks and counts."""
+    with torch.device("meta"):
+        vit = build_backbone(backbone.name, patch_size=backbone.patch_size, image_size=(224, 224), weights=None)  # type: ignore[attr-defined]
+    layers = attach(vit, adapter, cache=None, seed=0)
+    return {"layers": layers, "adapter": sum(p.numel() for p in vit.parameters() if p.requires_grad)}
+
+
+def attach(vit: torch.nn.Module, adapter: Frozen | RecycleLoRA, *, cache: Path | None, seed: int) -> int:
+    """Put the configured adapters on a frozen backbone; returns the number of adapted layers."""
+    if isinstance(adapter, Frozen):
+        return 0
+    try:
+        return len(adapt(vit, init=adapter.init, main_rank=adapter.main.rank, sub_rank=adapter.sub.rank,
+                         main_end=adapter.main.end, sub_end=adapter.sub.end, alpha=adapter.alpha or 1.0,
+                         scaling=adapter.scaling, roles=adapter.roles, skip_blocks=adapter.skip_blocks, cache=cache,
+                         seed=seed))
+    except AdapterError as error:
+        raise InputError(f"adapter: {error}", key=_blamed(str(error))) from None
+
+
+def _blamed(message: str) -> str:
+    """The key an adapter's complaint is about, so that the line of the file can be named."""
+    for word, key in (("role", "adapter.roles"), ("skip", "adapter.skip_blocks"), ("rank", "adapter.main.rank")):
+        if word in message:
+            return key
+    return "adapter.method"
+
+
+def build(config: Config, weights: Path, cache: Path, num_classes: int) -> Segmentor:
+    """The segmentor of a trial: pretrained frozen backbone, adapters, and a head initialised from the seed."""
+    vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size, image_size=config.data.crop,
+                         weights=weights)
+    attach(vit, config.adapter, cache=cache, seed=config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # the head's initialisation
+        return build_segmentor(vit, num_classes=num_classes, head=head_shape(config))
+
+
+def head_shape(config: Config) -> HeadShape:
+    """The configured head in the models' terms."""
+    head = config.head
+    return HeadShape(
+        hidden=head.width, queries=head.queries, pixel_layers=head.pixel_layers, pixel_ffn=head.pixel_ffn,
+        decoder_layers=head.decoder_layers, decoder_ffn=head.decoder_ffn, heads=head.attention_heads,
+        points=head.points)
+
+
+def commons(domains: Domains) -> dict[str, Common]:
+    """The label space in which each domain is scored: the coarser of the source's and its own."""
+    source = domains.train.space
+    scored = {"source": domains.source_val, **domains.targets}
+    return {name: common_space(source, data.space) for name, data in scored.items()}
+
+
+def protocol(config: Config) -> str:
+    """How the numbers of a trial were taken, in one line; numbers of two protocols are never put in one table."""
+    evaluation = config.evaluation
+    size = "native size" if evaluation.size is None else f"fit in {evaluation.size[1]}x{evaluation.size[0]}"
+    images = "all images" if evaluation.images is None else f"{evaluation.images} images a domain"
+    return (f"{size}, window {evaluation.window[1]}x{evaluation.window[0]} stride "
+            f"{evaluation.stride[1]}x{evaluation.stride[0]}, {evaluation.split} split, {images}")

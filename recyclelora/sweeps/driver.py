@@ -1,0 +1,201 @@
+"""`recyclelora sweep`, on the driver: declare, subtract what is done, run the rest, book everything in MLflow."""
+
+import fcntl
+import random
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from recyclelora.config import Config, flatten
+from recyclelora.errors import InputError
+from recyclelora.sweeps import build, sweep
+from recyclelora.sweeps.board import Board, Display
+from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.record import Record
+from recyclelora.sweeps.space import Knobs, Space, expand, label_of, sample, suggest
+from recyclelora.sweeps.sweep import Job
+from recyclelora.sweeps.tracking import PlannedCell, Tracker
+from recyclelora.sweeps.trial import Progress, tags_of
+
+
+class Counts(NamedTuple):
+    """How a sweep stands: trials by outcome, and those not run."""
+
+    total: int
+    finished: int
+    pruned: int
+    failed: int
+    left: int
+
+
+def prepare(space: Space, knobs: Knobs, cell: str, seed: int, places: Places) -> Job:
+    """The job of one cell and seed, fully checked and identified. Raises InputError with file and line."""
+    config = space.resolve(knobs, seed)
+    try:
+        build.check(config, places)
+        return job_of(config, places, cell=cell, knobs=knobs, sweep_name=space.name)
+    except InputError as error:
+        raise (space.layered(knobs, seed).locate(error) if error.key else error) from None
+
+
+def job_of(config: Config, places: Places, *, cell: str, knobs: Knobs, sweep_name: str) -> Job:
+    identity = build.identify(config, places)
+    spaces = {common.space.name for common in build.commons(build.open_domains(config, places)).values()}
+    tags = tags_of(config, identity, "+".join(sorted(spaces))) | commit_tags() | {"cell": cell, "sweep": sweep_name}
+    return Job(cell, knobs, identity.fingerprint, flatten(config), tags)
+
+
+def plan(space: Space, places: Places) -> list[Job]:
+    """All jobs of a design, in the order in which they are run; none for a search."""
+    if space.method == "tpe":
+        return []
+    return [prepare(space, planned.knobs, planned.cell, planned.config.seed, places) for planned in expand(space)]
+
+
+def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, *, address: str | None = None,
+              retries: int = 2) -> Counts:
+    """Run what no store holds yet; safe to kill and call again. Raises KeyboardInterrupt when interrupted, with all
+    runs closed and everything in place to go on."""
+    jobs = plan(space, places)
+    with alone_in(places.results):
+        tracker.close_orphans()
+        cells = [PlannedCell(job.cell, int(job.tags["seed"]), job.fingerprint, job.knobs) for job in jobs]
+        parent = tracker.sweep_run(space.name, cells, method=space.method, space=space.document.text,
+                                   objective=space.metric, goal=space.goal)
+        if space.method == "tpe":
+            return _search(space, places, tracker, console, parent, address, retries)
+        done = tracker.finished([job.fingerprint for job in jobs])
+        left = [job for job in jobs if not _settled(done.get(job.fingerprint), space)]
+        board = Board(space.name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
+        if left:
+            with _bookkeeping(tracker, parent, places, board, console) as keeper, sweep.cluster(address) as resources:
+                sweep.run_design(left, keeper, places, _share(resources, left), space=space, name=space.name,
+                                 retries=retries)
+        tracker.close_sweep(parent, complete=not board.failed)
+        return _count(board)
+
+
+def _search(space: Space, places: Places, tracker: Tracker, console: Console, parent: str, address: str | None,
+            retries: int) -> Counts:
+    before = tracker.records(space.name)
+    known = {record.fingerprint: record for record in before}
+    missing = max(0, (space.run_cap or 0) - len(before))
+    board = Board(space.name, space.metric, space.run_cap or 0, space.goal, already=len(before))
+
+    def propose(knobs: Knobs) -> tuple[Job, Record | None]:
+        job = prepare(space, knobs, label_of(knobs), space.seeds[0], places)
+        return job, known.get(job.fingerprint) or tracker.finished([job.fingerprint]).get(job.fingerprint)
+
+    if missing:
+        study = places.results / "studies" / f"{space.name}-{space.digest()}.journal"
+        with _bookkeeping(tracker, parent, places, board, console) as keeper, sweep.cluster(address) as resources:
+            share = _share(resources, [_sample_job(space, places)])
+            sweep.run_search(propose, missing, keeper, places, share, space=space, name=space.name, study=study,
+                             retries=retries)
+    tracker.close_sweep(parent, complete=not board.failed)
+    return _count(board)
+
+
+def _sample_job(space: Space, places: Places) -> Job:
+    """Any job of a search, for what it takes of the cluster; the resources are no part of a space."""
+    draw = random.Random(space.search_seed)
+    knobs = suggest(space, lambda parameter: sample(parameter, draw))
+    return prepare(space, knobs, label_of(knobs), space.seeds[0], places)
+
+
+def _settled(record: Record | None, space: Space) -> bool:
+    """A finished trial is settled; one stopped early only for a sweep that stops trials early itself."""
+    if record is None:
+        return False
+    return record.outcome == "finished" or (record.outcome == "pruned" and space.asha is not None)
+
+
+def _share(resources: dict[str, float], jobs: Sequence[Job]) -> sweep.Share:
+    def most(key: str) -> float:
+        return max(float(job.config[f"resources.{key}"]) for job in jobs)  # type: ignore[arg-type]
+
+    return sweep.share_of(resources, most("cpus"), most("gpus"))
+
+
+def _count(board: Board) -> Counts:
+    return Counts(board.total, board.done + board.already, board.pruned, len(board.failed),
+                  board.left + len(board.running))
+
+
+class Bookkeeper:
+    """Hears of every job, and writes it down: in MLflow, and on the board."""
+
+    def __init__(self, tracker: Tracker, parent: str | None, places: Places, board: Board, display: Display) -> None:
+        self.tracker, self.parent, self.places, self.board, self.display = tracker, parent, places, board, display
+        self.runs: dict[str, str] = {}
+
+    def started(self, job: Job) -> None:
+        self.runs[job.fingerprint] = self.tracker.trial_run(job.fingerprint, sweep_run_id=self.parent,
+                                                            config=job.config, tags=job.tags)
+        self.board.start(job.fingerprint, f"{job.cell}, seed {job.tags['seed']}")
+
+    def progressed(self, job: Job, progress: Progress) -> None:
+        for iteration, metrics in progress.history:
+            self.tracker.log_step(self.runs[job.fingerprint], iteration, metrics)
+        self.board.progress(job.fingerprint, progress.done, progress.total, progress.metrics.get(self.board.metric))
+        self.display.refresh()
+
+    def retried(self, job: Job, reason: str) -> None:
+        self.display.console.print(f"{job.cell}: trying again from its checkpoint after: {reason}", style="yellow")
+
+    def ended(self, job: Job, record: Record) -> None:
+        folder = self.places.trial(job.fingerprint)
+        artifacts = {name: path for name in ARTIFACTS if (path := folder / name).exists()}
+        self.tracker.finish(self.runs.pop(job.fingerprint), record, artifacts)
+        self.board.end(job.fingerprint, record)
+        self.display.refresh(ended=True)
+
+    def close(self) -> None:
+        """Close the runs of jobs that did not end: they are killed, not running."""
+        if self.runs:
+            self.tracker.close_orphans()
+
+
+ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusions.safetensors", "panels")
+
+
+@contextmanager
+def _bookkeeping(tracker: Tracker, parent: str | None, places: Places, board: Board,
+                 console: Console) -> Iterator[Bookkeeper]:
+    with Display(board, console) as display:
+        keeper = Bookkeeper(tracker, parent, places, board, display)
+        try:
+            yield keeper
+        finally:
+            keeper.close()
+
+
+@contextmanager
+def alone_in(results: Path) -> Iterator[None]:
+    """One sweep at a time in a results folder. The lock dies with its process, however that ends."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        lock = open(results / "sweep.lock", "w")  # noqa: SIM115, held until the end of the block
+    except OSError as error:
+        raise InputError(f"{results}: cannot be written ({error.strerror}); choose another with --results") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{results}: another sweep is running here; wait for it, or use another folder") from None
+        yield
+
+
+def commit_tags() -> dict[str, str]:
+    """The commit of the code that runs, and whether the tree differs from it."""
+    here = Path(__file__).parent
+    try:
+        commit, status = (subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=True).stdout
+                          for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no")))
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "unknown", "dirty": "unknown"}
+    return {"commit": commit.strip()[:12], "dirty": str(bool(status.strip())).lower()}

@@ -1,0 +1,380 @@
+"""Tracking in MLflow, of which this is the only importer: one parent run per sweep, one run per trial's fingerprint.
+
+Explicit run ids only: MLflow's fluent functions and autologging keep global state, and duplicate runs on resume."""
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from recyclelora.errors import InputError
+from recyclelora.sweeps.folder import check_name, locked, prepare
+from recyclelora.sweeps.plan import PlannedCell, dump_plan, parse_plan
+from recyclelora.sweeps.record import Flat, Record
+from recyclelora.sweeps.runs import Sweep, age, by_fingerprint, outcome_of, same, to_record, to_sweep
+from recyclelora.sweeps.texts import check_address, clean, encode, hide, redact
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow looks at this when it is imported
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow.store.db.utils  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
+
+PAGE = 1000  # runs that a search returns at most; it stops there without a word
+FEW = 50  # trials that are looked up one by one, 15 ms each; for more, all runs are read, 4 ms each
+MAX_PARAM = 6000  # characters; MLflow cuts a longer value without a word
+MAX_TAG = 5000
+MAX_NAME = 250
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
+             "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}  # MLflow's own: minutes before a dead server is called dead
+_Item = TypeVar("_Item")
+
+
+class Tracker:
+    """Sweeps and trials in one MLflow experiment. Any call may be repeated after a crash: nothing is written twice."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str, results: Path, owner: str, uri: str) -> None:
+        self._client, self._experiment_id, self._results, self._owner = client, experiment_id, results, owner
+        self._uri = uri
+        self._steps: dict[str, dict[str, int]] = {}  # run id -> metric -> last step in the store
+
+    @classmethod
+    def open(cls, results: Path, experiment: str = "recyclelora", uri: str | None = None) -> "Tracker":
+        """Open the store, made on first use: the database and artifacts under `results`, or the server at `uri`.
+
+        Raises InputError, within about ten seconds, for a folder or a store that cannot be used."""
+        results = results.resolve()
+        owner = prepare(results)
+        where = check_address(uri) if uri else f"sqlite:///{results}/mlflow.db"
+        with locked(results), _impatient():
+            try:
+                if not uri:
+                    _create_database(results)
+                client = MlflowClient(tracking_uri=where)
+                experiment_id = _open_experiment(client, experiment, results, own=not uri)
+            except InputError:
+                raise
+            except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError) as error:
+                raise InputError(_complaint(where, error, given=bool(uri))) from None
+        return cls(client, experiment_id, results, owner, where)
+
+    # sweeps
+
+    def sweep_run(self, name: str, plan: Sequence[PlannedCell], *, method: str = "grid", space: str = "",
+                  objective: str = "miou/target_mean", goal: str = "maximize") -> str:
+        """The id of the sweep's parent run, found or made, and marked as running. Its artifacts `plan.json` and
+        `space.yaml` become the ones given, and planned trials that other sweeps have run become members of this one.
+
+        Raises InputError for a name that is not plain."""
+        check_name(name, "sweep")
+        tags = {"kind": "sweep", "sweep": name, "owner": self._owner, "method": method, "objective": objective,
+                "goal": goal, "space_sha256": hashlib.sha256(space.encode()).hexdigest()}
+        with locked(self._results):
+            found = self._sweep_runs(name)
+            run = found[0] if found else self._create(name, tags)
+        self._update(run, tags=tags)
+        self._client.update_run(run.info.run_id, status="RUNNING")
+        self._log_text(run, "plan.json", dump_plan(plan))
+        if space:
+            self._log_text(run, "space.yaml", space)
+        self._adopt(name, plan)
+        return str(run.info.run_id)
+
+    def close_sweep(self, run_id: str, *, complete: bool = True) -> None:
+        """Mark the sweep's parent run as finished, or as failed when some of its trials are still to do."""
+        self._client.set_terminated(run_id, "FINISHED" if complete else "FAILED")
+
+    def sweeps(self) -> list[Sweep]:
+        """The sweeps of the store, by name."""
+        oldest: dict[str, Run] = {}
+        for run in self._sweep_runs():
+            oldest.setdefault(run.data.tags["sweep"], run)
+        return [to_sweep(run) for _, run in sorted(oldest.items())]
+
+    def sweep(self, name: str) -> Sweep:
+        """One sweep. Raises InputError when the store has none of that name."""
+        check_name(name, "sweep")
+        found = self._sweep_runs(name)
+        if not found:
+            known = ", ".join(sweep.name for sweep in self.sweeps()) or "none yet"
+            raise InputError(f"sweep {name!r}: not in {redact(self._uri)}; it has: {known}")
+        return to_sweep(found[0])
+
+    def plan(self, name: str) -> list[PlannedCell]:
+        """The cells of a sweep in their order, empty for a search. Raises InputError for an unknown sweep."""
+        run_id = self.sweep(name).run_id
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                return parse_plan(Path(self._client.download_artifacts(run_id, "plan.json", folder)).read_text("utf-8"))
+            except (MlflowException, OSError, ValueError):
+                raise InputError(f"sweep {name!r}: its plan.json (run {run_id}) is missing or damaged; "
+                                 "start the sweep again, which rewrites it and keeps every finished trial") from None
+
+    # trials
+
+    def trial_run(self, fingerprint: str, *, sweep_run_id: str | None, config: Flat, tags: Mapping[str, str]) -> str:
+        """The id of the one run of this trial. A finished run is left as it is; any other is opened again, under the
+        sweep that first had it. `tags` names at least `sweep` and `cell` where the trial belongs to a sweep."""
+        check_name(fingerprint, "fingerprint")
+        member = {f"sweep.{check_name(tags['sweep'], 'sweep')}": tags.get("cell", "")} if "sweep" in tags else {}
+        born = {"kind": "trial", "fingerprint": fingerprint, "seed": str(config.get("seed", "")), **tags,
+                **({"mlflow.parentRunId": sweep_run_id} if sweep_run_id else {})}
+        with locked(self._results):
+            run = self._find(fingerprint)
+            if run is None:
+                name = f"{tags.get('cell') or fingerprint[:12]}, seed {born['seed']}"
+                run = self._withdraw(self._create(name, {**born, **member, "owner": self._owner}))
+            elif outcome_of(run) != "finished":
+                self._reopen(run)
+            if outcome_of(run) == "finished":
+                self._update(run, tags=member)
+            else:
+                kept = {key: value for key, value in tags.items() if key not in ("sweep", "cell")}
+                self._update(run, tags={**kept, **member, "owner": self._owner}, params=config)
+        return str(run.info.run_id)
+
+    def log_step(self, run_id: str, iteration: int, metrics: Mapping[str, float]) -> None:
+        """Log metrics of one iteration, but for those the store already has for it or for a later one."""
+        last = self._last_steps(run_id)
+        fresh = {key: value for key, value in metrics.items() if iteration > last.get(key, -1)}
+        self._log_metrics(run_id, fresh, iteration, int(time.time() * 1000))
+        last.update(dict.fromkeys(fresh, iteration))
+
+    def finish(self, run_id: str, record: Record, artifacts: Mapping[str, Path] | None = None) -> None:
+        """Log the record and the files (name in the store -> file or folder) and close the run, in that order, so that
+        a finished run is a whole one. A run that finished before keeps its first record."""
+        run = self._client.get_run(run_id)
+        if outcome_of(run) == "finished":
+            return
+        for name, path in (artifacts or {}).items():
+            self._log_file(run_id, name, path)
+        stored, last = run.data.metrics, self._last_steps(run_id)
+        fresh = {key: value for key, value in record.metrics.items() if not same(stored.get(key), value)}
+        step = max([record.iteration, *(last.get(key, 0) for key in fresh)])
+        self._log_metrics(run_id, fresh, step, int(time.time() * 1000) + 1)  # later than any step, so it is the latest
+        tags = {**record.tags, "outcome": record.outcome, "iteration": str(record.iteration)}
+        tags = {key: value for key, value in tags.items() if key not in ("run_id", "duplicates", "sweep", "cell")}
+        self._update(run, tags={**tags, "reason": record.reason} if record.reason else tags)
+        self._client.set_terminated(run_id, "FAILED" if record.outcome == "failed" else "FINISHED")
+        self._steps.pop(run_id, None)
+
+    def close_orphans(self, alive: Collection[str] = ()) -> list[str]:
+        """Mark as killed what this results folder left running: trials whose fingerprint is not in `alive`, and sweeps
+        without a live trial. Other people's runs on a server are not touched. Returns the names of the runs."""
+        running = self._search(f"attributes.status = 'RUNNING' AND tags.owner = '{self._owner}'")
+        live = [run for run in running if run.data.tags.get("fingerprint") in alive]
+        kept = {run.info.run_id for run in live}
+        kept |= {run.data.tags.get("mlflow.parentRunId", "") for run in live}
+        orphans = [run for run in running if run.info.run_id not in kept]
+        for run in orphans:
+            self._client.set_terminated(run.info.run_id, "KILLED")
+        return [str(run.info.run_name) for run in orphans]
+
+    # records
+
+    def records(self, name: str) -> list[Record]:
+        """The records of a sweep's closed trials, in the order of its plan, for a search in the order they started.
+        Of several runs with one fingerprint the oldest finished is taken, and tag `duplicates` names the others."""
+        plan = list(dict.fromkeys(cell.fingerprint for cell in self.plan(name)))
+        runs = by_fingerprint(self._search(f"tags.kind = 'trial' AND tags.`sweep.{name}` LIKE '%'"))
+        found = (to_record(runs[fingerprint]) for fingerprint in plan or runs if fingerprint in runs)
+        return [record for record in found if record is not None]
+
+    def finished(self, fingerprints: Collection[str]) -> dict[str, Record]:
+        """The records of those trials that came to an end, finished or pruned, whichever sweep ran them."""
+        found = {key: to_record(runs) for key, runs in self._runs_of(fingerprints).items()}
+        return {key: record for key, record in found.items() if record is not None and record.outcome != "failed"}
+
+    def ui_command(self, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
+        """Arguments that start MLflow's own pages on this store. Raises InputError where a server shows them already,
+        or where the address holds a password, which does not belong into a process list."""
+        parts = urlsplit(self._uri)
+        if parts.scheme in ("http", "https"):
+            raise InputError(f"the runs are on a server; its pages are at {redact(self._uri)}")
+        if parts.username or parts.password:
+            raise InputError(f"{redact(self._uri)}: needs a password; put the address into MLFLOW_BACKEND_STORE_URI "
+                             "and run `mlflow server`")
+        return [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._uri, "--artifacts-destination",
+                (self._results / "artifacts").as_uri(), "--host", host, "--port", str(port), "--workers", "1"]
+
+    # the store
+
+    def _search(self, condition: str) -> list[Run]:
+        """All runs that match, deleted ones excepted, oldest first."""
+        runs: dict[str, Run] = {}
+        token = None
+        while True:
+            page = self._client.search_runs([self._experiment_id], condition, max_results=PAGE, page_token=token,
+                                            order_by=["attributes.start_time ASC"])
+            runs.update((run.info.run_id, run) for run in page)
+            token = page.token
+            if not token:
+                return sorted(runs.values(), key=age)
+
+    def _sweep_runs(self, name: str = "") -> list[Run]:
+        return self._search("tags.kind = 'sweep'" + (f" AND tags.sweep = '{name}'" if name else ""))
+
+    def _runs_of(self, fingerprints: Collection[str]) -> dict[str, list[Run]]:
+        """The runs of each trial that has any, in each list the one that counts first."""
+        wanted = set(fingerprints)
+        conditions = [f" AND tags.fingerprint = '{check_name(key, 'fingerprint')}'" for key in wanted]
+        if len(wanted) > FEW:
+            conditions = [""]
+        runs = [run for condition in conditions for run in self._search("tags.kind = 'trial'" + condition)]
+        return {key: group for key, group in by_fingerprint(runs).items() if key in wanted}
+
+    def _find(self, fingerprint: str) -> Run | None:
+        runs = self._runs_of([fingerprint])
+        return runs[fingerprint][0] if runs else None
+
+    def _create(self, name: str, tags: Mapping[str, str]) -> Run:
+        run = self._client.create_run(self._experiment_id, tags={key: clean(tags[key], MAX_TAG) for key in tags},
+                                      run_name=clean(name, MAX_NAME))
+        self._steps[run.info.run_id] = {}
+        return run
+
+    def _reopen(self, run: Run) -> None:
+        self._steps.pop(run.info.run_id, None)  # another process may have logged to it since
+        for key in {"outcome", "reason"} & set(run.data.tags):
+            self._client.delete_tag(run.info.run_id, key)
+        if run.info.status != "RUNNING":
+            self._client.update_run(run.info.run_id, status="RUNNING")
+
+    def _withdraw(self, made: Run) -> Run:
+        """The run to use after `made` was created: where another machine was quicker, its run, and ours is deleted."""
+        winner = self._find(made.data.tags["fingerprint"]) or made
+        if winner.info.run_id != made.info.run_id:
+            self._client.delete_run(made.info.run_id)
+        return winner
+
+    def _adopt(self, name: str, plan: Sequence[PlannedCell]) -> None:
+        """Make the trials of the plan that other sweeps have run members of this sweep."""
+        cells = {cell.fingerprint: cell.cell for cell in reversed(plan)}
+        for fingerprint, runs in self._runs_of(cells).items():
+            self._update(runs[0], tags={f"sweep.{name}": cells[fingerprint]})
+
+    def _update(self, run: Run, *, tags: Mapping[str, str], params: Flat | None = None) -> None:
+        """Set the tags that differ and the params that are missing (MLflow's params never change)."""
+        encoded = {key: encode(value) for key, value in (params or {}).items() if key not in run.data.params}
+        short = {key: value for key, value in encoded.items() if len(value) <= MAX_PARAM}
+        if len(short) < len(encoded):
+            tags = {**tags, "only_in_config_yaml": ", ".join(sorted(encoded.keys() - short.keys()))}
+        cleaned = {key: clean(value, MAX_TAG) for key, value in tags.items()}
+        changed = [RunTag(key, value) for key, value in cleaned.items() if run.data.tags.get(key) != value]
+        for some in _chunks([Param(key, value) for key, value in short.items()]):
+            self._client.log_batch(run.info.run_id, params=some)
+        for tagged in _chunks(changed):
+            self._client.log_batch(run.info.run_id, tags=tagged)
+
+    def _last_steps(self, run_id: str) -> dict[str, int]:
+        """Metric -> its last step; read from the store once for a run that this process did not create."""
+        if run_id not in self._steps:
+            keys = self._client.get_run(run_id).data.metrics
+            self._steps[run_id] = {
+                key: max((point.step for point in self._client.get_metric_history(run_id, key)), default=-1)
+                for key in keys}
+        return self._steps[run_id]
+
+    def _log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, timestamp: int) -> None:
+        for some in _chunks([Metric(key, float(value), timestamp, step) for key, value in metrics.items()], size=500):
+            self._client.log_batch(run_id, metrics=some)
+
+    def _log_text(self, run: Run, name: str, text: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, name)
+            file.write_text(text, "utf-8")
+            self._client.log_artifact(run.info.run_id, str(file))
+
+    def _log_file(self, run_id: str, name: str, path: Path) -> None:
+        inside = PurePosixPath(name)
+        if inside.is_absolute() or ".." in inside.parts or not inside.name:
+            raise ValueError(f"artifact name {name!r} leaves the run's folder")
+        if path.is_dir():
+            self._client.log_artifacts(run_id, str(path), name)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            named = path if path.name == inside.name else Path(shutil.copyfile(path, Path(folder, inside.name)))
+            parent = None if inside.parent == PurePosixPath(".") else str(inside.parent)
+            self._client.log_artifact(run_id, str(named), parent)
+
+
+def _complaint(uri: str, error: Exception, *, given: bool) -> str:
+    text = hide(str(error).partition("\n")[0], uri)
+    silence = re.search(r"Caused by (\w+)", text)
+    reason = f"no answer, {silence[1]}" if silence else f"{type(error).__name__}: {text[:300]}"
+    advice = ("start the server or correct MLFLOW_TRACKING_URI, or unset it to keep the runs in the results folder"
+              if given else "repair it, or choose another results folder")
+    return f"MLflow store {redact(uri)}: cannot be used ({reason}); {advice}"
+
+
+def _create_database(results: Path) -> None:
+    """Make the database, which takes seconds, beside its place: one that is there is whole, whatever was killed."""
+    if (results / "mlflow.db").exists():
+        return
+    with tempfile.TemporaryDirectory(dir=results, prefix="new-store-") as folder:
+        MlflowClient(tracking_uri=f"sqlite:///{folder}/made.db")
+        with (closing(sqlite3.connect(f"{folder}/made.db")) as made,
+              closing(sqlite3.connect(f"{folder}/mlflow.db")) as copy):  # MLflow keeps its connection to the first
+            made.backup(copy)
+        os.replace(f"{folder}/mlflow.db", results / "mlflow.db")
+
+
+def _open_experiment(client: MlflowClient, name: str, results: Path, *, own: bool) -> str:
+    """The id of the experiment, made on first use. On a server its files go where the server keeps files."""
+    on_server = urlsplit(client.tracking_uri).scheme in ("http", "https")
+    place = results / "artifacts"
+    experiment = client.get_experiment_by_name(name) or _make_experiment(client, name, None if on_server else place)
+    if experiment.lifecycle_stage != "active":
+        raise InputError(f"MLflow experiment {name!r}: is deleted in {redact(client.tracking_uri)}; "
+                         "restore it there, or choose another name")
+    former = Path(unquote(urlsplit(experiment.artifact_location).path))
+    if own and former.resolve() != place:
+        raise InputError(f"results folder {results}: was moved, and its database names files in {former}; "
+                         "move it back, or make its former place a link to it")
+    return str(experiment.experiment_id)
+
+
+def _make_experiment(client: MlflowClient, name: str, place: Path | None) -> Experiment:
+    try:
+        return client.get_experiment(client.create_experiment(name, place.as_uri() if place else None))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or (made := client.get_experiment_by_name(name)) is None:
+            raise
+        return made  # another machine was quicker
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """While a store is opened: no long retries, no talk of migrations."""
+    environment, retries = {name: os.environ.get(name) for name in IMPATIENT}, mlflow.store.db.utils.MAX_RETRY_COUNT
+    loggers = {name: logging.getLogger(name).level for name in ("mlflow", "alembic", "urllib3")}
+    os.environ.update(IMPATIENT)
+    mlflow.store.db.utils.MAX_RETRY_COUNT = 2  # of 10: 102 s for a database that is not there
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, value in environment.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+        mlflow.store.db.utils.MAX_RETRY_COUNT = retries
+        for name, level in loggers.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _chunks(items: list[_Item], size: int = 100) -> Iterator[list[_Item]]:
+    return (items[start:start + size] for start in range(0, len(items), size))

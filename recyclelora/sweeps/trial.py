@@ -1,0 +1,176 @@
+"""One resolved config, once: build, train, evaluate, and return a record. Runs with neither Ray nor MLflow.
+
+A trial keeps everything it writes in its own folder, `<results>/trials/<fingerprint>/`, and is resumable at any moment:
+called again it goes on from its checkpoint, and called after it has finished it returns the record on file."""
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from recyclelora.config import Config, RecycleLoRA, flatten
+from recyclelora.data.loader import batches
+from recyclelora.documents import dump
+from recyclelora.errors import InputError
+from recyclelora.models.backbones import BACKBONES
+from recyclelora.models.segmentor import Segmentor
+from recyclelora.sweeps import build
+from recyclelora.sweeps.artifacts import save_model, write_atomically
+from recyclelora.sweeps.build import Domains, Identity, Places
+from recyclelora.sweeps.history import History
+from recyclelora.sweeps.record import Record
+from recyclelora.sweeps.scores import score_during, score_finally
+from recyclelora.sweeps.selection import Selector
+from recyclelora.training.checkpoint import load_checkpoint, save_checkpoint
+from recyclelora.training.loop import Diverged, train
+from recyclelora.training.optim import build_optimiser, parameter_groups
+
+
+class Progress(NamedTuple):
+    """News from a running trial: `history` holds (iteration, metrics) since the last report, `metrics` the newest of
+    each name. `done` of `total` iterations."""
+
+    done: int
+    total: int
+    metrics: dict[str, float]
+    history: list[tuple[int, dict[str, float]]]
+
+
+Report = Callable[[Progress], None]
+REPORTS = 50  # a trial reports its losses about this many times
+
+
+def run(config: Config, places: Places, report: Report | None = None) -> Record:
+    """Run one trial to its end, from wherever it stopped. Divergence is an outcome, not an error: the record then says
+    `failed` and why. Raises InputError for bad input, and whatever else the machine raises (disk, memory)."""
+    identity = build.identify(config, places)
+    folder = places.trial(identity.fingerprint)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another results folder") from None
+    with _alone_in(folder):
+        finished = read_record(folder)
+        if finished is not None and finished.outcome == "finished":
+            return finished
+        write_atomically(folder / "config.yaml", dump(flatten(config)).encode())
+        record = _train_and_score(config, places, identity, folder, report or (lambda progress: None))
+        write_atomically(folder / "record.json", json.dumps(asdict(record), indent=1).encode())
+        return record
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record in a trial's folder, if it has ended."""
+    try:
+        return Record(**json.loads((folder / "record.json").read_text()))
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return None
+
+
+def tags_of(config: Config, identity: Identity, label_space: str) -> dict[str, str]:
+    """What a table must know of a run beside its metrics."""
+    return {"fingerprint": identity.fingerprint, "seed": str(config.seed), "protocol": build.protocol(config),
+            "selection": config.evaluation.selection, "label_space": label_space,
+            "weights_sha256": identity.weights.sha256, "weights_source": identity.weights.source,
+            "data_fingerprint": identity.data_fingerprint}
+
+
+def _train_and_score(config: Config, places: Places, identity: Identity, folder: Path, report: Report) -> Record:
+    torch.set_num_threads(max(1, int(config.resources.cpus)))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    domains = build.open_domains(config, places)
+    segmentor = build.build(config, identity.weights.path, places.cache, len(domains.train.space.classes)).to(device)
+    spaces = sorted({common.space.name for common in build.commons(domains).values()})
+    tags = tags_of(config, identity, "+".join(spaces))
+    selector = Selector(config.evaluation.selection, folder)
+    try:
+        seconds = _train(config, segmentor, domains, folder, identity.fingerprint, selector, report, device)
+    except Diverged as diverged:
+        return Record(fingerprint=identity.fingerprint, config=flatten(config), outcome="failed", tags=tags,
+                      reason=f"diverged at iteration {diverged.iteration}: {diverged.reason}",
+                      iteration=diverged.iteration)
+    selector.restore(segmentor)
+    started = time.monotonic()
+    metrics = score_finally(segmentor, config, domains, device, folder)
+    metrics["time/evaluate"] = time.monotonic() - started
+    metrics["time/train"] = seconds
+    metrics |= _count(segmentor)
+    save_model(segmentor, folder, config, identity, domains.train.space)
+    return Record(fingerprint=identity.fingerprint, config=flatten(config), outcome="finished", metrics=metrics,
+                  tags=tags, iteration=config.training.iterations)
+
+
+def _count(segmentor: Segmentor) -> dict[str, float]:
+    trained = {name: p.numel() for name, p in segmentor.named_parameters() if p.requires_grad}
+    adapter = sum(count for name, count in trained.items() if name.startswith("vit."))
+    return {"params/adapter": float(adapter), "params/trainable": float(sum(trained.values()))}
+
+
+def _train(config: Config, segmentor: Segmentor, domains: Domains, folder: Path, fingerprint: str, selector: Selector,
+           report: Report, device: torch.device) -> float:
+    """Train to the last iteration; returns the seconds spent here. Reports losses, and every `evaluation.every`
+    iterations scores of the source's val split (with `oracle`, of the targets too)."""
+    settings = config.training
+    groups = parameter_groups(segmentor, lr=settings.lr, weight_decay=settings.weight_decay, **_multipliers(config))
+    optimiser = build_optimiser(groups)
+    start = load_checkpoint(folder, segmentor, optimiser, fingerprint=fingerprint)
+    history = History(folder / "history.jsonl", start)
+    total, started = settings.iterations, time.monotonic()
+    if start:
+        report(Progress(start, total, history.newest, history.entries))
+    with closing(_batches(config, domains, start)) as source:
+        for step in train(segmentor, optimiser, source, start=start, stop=total, total=total, seed=config.seed,
+                          device=device, clip=settings.clip, power=settings.power,
+                          weight_decay_end=settings.weight_decay_end, warmup=settings.warmup,
+                          precision=settings.precision):
+            i = step.iteration
+            scored = i % config.evaluation.every == 0 or i == total
+            if scored or i % max(1, total // REPORTS) == 0:
+                news = {f"loss/{name}": value for name, value in step.losses.items()}
+                news |= {f"lr/{name}": value for name, value in step.lr.items()}
+                news["time/iteration"] = (time.monotonic() - started) / (i - start)
+                if scored:
+                    scores = score_during(segmentor, config, domains, device)
+                    selector.offer(segmentor, scores)
+                    news |= scores
+                history.add(i, news)
+                report(Progress(i, total, history.newest, [(i, news)]))
+            if scored or i % config.resources.checkpoint_every == 0:
+                save_checkpoint(folder, segmentor, optimiser, i, fingerprint=fingerprint)
+    return time.monotonic() - started
+
+
+def _batches(config: Config, domains: Domains, start: int) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    data, backbone = config.data, BACKBONES[config.backbone.name]
+    return batches(domains.train, crop=data.crop, scales=data.scales, batch_size=data.batch_size, seed=config.seed,
+                   start=start, stop=config.training.iterations, workers=config.resources.workers, mean=backbone.mean,
+                   std=backbone.std)
+
+
+def _multipliers(config: Config) -> dict[str, float]:
+    if not isinstance(config.adapter, RecycleLoRA):
+        return {}
+    given = {"main": config.adapter.main.lr_multiplier, "sub": config.adapter.sub.lr_multiplier}
+    return {f"{which}_lr_multiplier": value for which, value in given.items() if value is not None}
+
+
+@contextmanager
+def _alone_in(folder: Path, patience: float = 60.0) -> Iterator[None]:
+    """Hold the trial's folder. A killed driver's worker may live a moment longer and still write: wait for it."""
+    with open(folder / "lock", "w") as lock:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise InputError(f"{folder}: another process is running this trial; wait for it to end") from None
+                time.sleep(0.2)
+        yield

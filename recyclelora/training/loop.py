@@ -1,0 +1,105 @@
+"""The training loop: one optimiser update per batch, yielding what happened."""
+
+import hashlib
+import math
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from recyclelora.models.segmentor import Segmentor
+from recyclelora.training.optim import apply_schedule
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class Step(NamedTuple):
+    """One finished iteration: its losses before the update, and the learning rate of each parameter group."""
+
+    iteration: int
+    losses: dict[str, float]
+    lr: dict[str, float]
+
+
+class Diverged(Exception):
+    """A loss, gradient or weight is not finite."""
+
+    def __init__(self, iteration: int, reason: str) -> None:
+        super().__init__(f"iteration {iteration}: {reason}")
+        self.iteration = iteration
+        self.reason = reason
+
+
+def train(segmentor: Segmentor, optimiser: torch.optim.Optimizer, batches: Iterable[tuple[Tensor, Tensor]], *,
+          start: int, stop: int, total: int, seed: int, device: torch.device, clip: float | None = None,
+          power: float = 0.9, weight_decay_end: float = 1e-5, warmup: int = 0,
+          precision: Precision = "float32") -> Generator[Step]:
+    """Iterations start + 1 to stop of a schedule of `total`, one batch (images, labels) each; `start` are done already.
+
+    What an iteration computes depends only on weights, optimiser state, batch, `seed` and its number, so that a resumed
+    run repeats an uninterrupted one bit for bit. The caller may evaluate between two steps, and may stop at any of them
+    with `close()`. The ViT stays in eval mode. bfloat16 means autocast of forward pass and loss; weights, gradients and
+    optimiser state stay float32. Raises Diverged instead of making an update from a loss or gradient that is not finite;
+    a weight that overflows is noticed by the next loss, and after the last iteration by looking."""
+    schedule = partial(apply_schedule, optimiser, total=total, power=power, weight_decay_end=weight_decay_end,
+                       warmup=warmup)
+    trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    source = iter(batches)
+    for iteration in range(start + 1, stop + 1):
+        batch = next(source, None)
+        if batch is None:
+            raise RuntimeError(f"batches ended before iteration {iteration} of {stop}")
+        images, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
+        segmentor.train()
+        segmentor.vit.eval()
+        rates = schedule(iteration)
+        optimiser.zero_grad()
+        with _seeded(seed, iteration, device):
+            losses = _backward(segmentor, images, labels, precision)
+        values = _check(losses, trained, iteration, clip)
+        optimiser.step()
+        if iteration == stop and not _finite(trained):
+            raise Diverged(iteration, "the update left a weight that is not finite")
+        yield Step(iteration, values, rates)
+
+
+def mix(seed: int, iteration: int) -> int:
+    """The seed of one iteration: the first 8 bytes of SHA-256 over "seed/iteration" (decimal), little endian."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{iteration}".encode()).digest()[:8], "little")
+
+
+@contextmanager
+def _seeded(seed: int, iteration: int, device: torch.device) -> Iterator[None]:
+    # The points of the mask losses come from torch's global generators; the caller's state of them is put back.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(mix(seed, iteration))
+        yield
+
+
+def _backward(segmentor: Segmentor, images: Tensor, labels: Tensor, precision: Precision) -> dict[str, Tensor]:
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        losses = segmentor.loss(images, labels)
+    torch.autograd.backward(losses["total"])
+    return losses
+
+
+def _check(losses: dict[str, Tensor], trained: list[nn.Parameter], iteration: int,
+           clip: float | None) -> dict[str, float]:
+    """Clip the gradients; the losses as numbers. One transfer from the device, between backward pass and update."""
+    gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if clip is not None:
+        torch.nn.utils.clip_grads_with_norm_(trained, clip, norm)
+    numbers = torch.stack([norm.float(), *(loss.detach().float() for loss in losses.values())]).tolist()
+    values = dict(zip(losses, numbers[1:], strict=True))
+    for name, value in (("loss", values["total"]), ("gradient norm", numbers[0])):
+        if not math.isfinite(value):
+            raise Diverged(iteration, f"the {name} is {value}")
+    return values
+
+
+def _finite(parameters: list[nn.Parameter]) -> bool:
+    return bool(torch.stack([parameter.detach().isfinite().all() for parameter in parameters]).all())

@@ -1,0 +1,121 @@
+"""Every knob of every shipped space is live: two of its values give other parameters, groups, schedule or batches. A
+sweep over a dead knob makes a clean, false table. The cases are generated from the YAML files themselves."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from recyclelora.config import Config
+from recyclelora.settings import Settings
+from recyclelora.sweeps import build
+from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.space import Space, expand
+from recyclelora.sweeps.spacefile import _probes, read_space
+from recyclelora.sweeps.trial import _batches, _multipliers
+from recyclelora.training.checkpoint import digest
+from recyclelora.training.optim import apply_schedule, build_optimiser, parameter_groups
+from tests.test_config import OTHER
+
+SPACES = [read_space(path) for path in sorted((Path(__file__).resolve().parent.parent / "search_spaces").glob("*.yaml"))]
+NEEDS = {"dinov2_small"}  # backbones whose weights can be had without a hub; the others are built at random
+
+
+def cases() -> list[Any]:
+    return [pytest.param(space, parameter.key, id=f"{space.name}-{parameter.key}")
+            for space in SPACES for parameter in space.parameters]
+
+
+def signature(config: Config, places: Places) -> dict[str, Any]:
+    """Everything training is made of: the start, who is trained at which rate and when, the data, the protocol."""
+    domains = build.open_domains(config, places)
+    weights = build.find_weights(config, places.cache).path if config.backbone.name in NEEDS else None
+    segmentor = build.build(config, weights, places.cache, len(domains.train.space.classes))  # type: ignore[arg-type]
+    optimiser = build_optimiser(parameter_groups(segmentor, lr=config.training.lr,
+                                                 weight_decay=config.training.weight_decay, **_multipliers(config)))
+    rates = [apply_schedule(optimiser, iteration, total=config.training.iterations, power=config.training.power,
+                            weight_decay_end=config.training.weight_decay_end, warmup=config.training.warmup)
+             for iteration in (1, config.training.iterations // 2)]
+    source = _batches(config, domains, 0)
+    images, labels = next(source)
+    source.close()
+    return {"tensors": digest({**dict(segmentor.named_parameters()), **dict(segmentor.named_buffers())}),
+            "trained": [name for name, p in segmentor.named_parameters() if p.requires_grad], "rates": rates,
+            "decay": [group["weight_decay"] for group in optimiser.param_groups],
+            "batch": digest({"images": images, "labels": labels})}
+
+
+@pytest.mark.parametrize(("space", "key"), cases())
+def test_a_swept_knob_changes_what_is_trained(space: Space, key: str, tmp_path: Path, cache: Path) -> None:
+    parameter = next(parameter for parameter in space.parameters if parameter.key == key)
+    points = [point for point in _probes(space) if key in point]
+    one = next(point for point in points)
+    values = parameter.values or (parameter.low, parameter.high)
+    other = {**one, key: next(value for value in values if value != one[key])}
+    drop = [later.key for later in space.parameters if later.key in other and not later.applies({**_flat(space), **other})]
+    for dead in drop:
+        del other[dead]
+    places = Places(tmp_path, cache, None)
+    configs = [_near(space.resolve(point, space.seeds[0]), places) for point in (one, other)]
+    if key == "backbone.name" and configs[1].backbone.name not in NEEDS:
+        counts = [build._count(config.backbone, config.adapter) for config in configs]
+        assert counts[0] != counts[1]
+        return
+    assert signature(configs[0], places) != signature(configs[1], places)
+
+
+def _flat(space: Space) -> dict[str, Any]:
+    from recyclelora.config import identity
+
+    return identity(space.settings.resolve())
+
+
+def _near(config: Config, places: Places) -> Config:
+    """The config with source and target that need no files, so that the case runs anywhere."""
+    from recyclelora.config import flatten
+
+    return Settings({**flatten(config), "data.source": "scenes-day", "data.targets": ["scenes-night"]}).resolve()
+
+
+def test_every_baseline_is_another_trial_than_every_cell() -> None:
+    for space in SPACES:
+        if space.baselines:
+            assert len({repr(trial.config) for trial in expand(space)}) == len(list(expand(space)))
+
+
+LIVE = [key for key in sorted(OTHER) if key.startswith(("seed", "adapter.", "head.", "training.", "data."))
+        and key not in ("data.source", "data.targets", "adapter.alpha", "training.clip", "training.precision")]
+
+
+@pytest.mark.parametrize("key", LIVE)
+def test_every_setting_of_training_is_live(key: str, tmp_path: Path, cache: Path) -> None:
+    from tests.tiny_config import TINY
+
+    places = Places(tmp_path, cache, None)
+    value = {"data.crop": [56, 42], "head.width": 64, "head.attention_heads": 8, "head.points": 32,
+             "training.iterations": 8, "data.train_images": 5, "data.batch_size": 3}.get(key, OTHER[key])
+    base = Settings(dict(TINY))
+    one, other = base.resolve(), base.override({key: value}, "x").resolve()
+    if key == "head.points":
+        assert build.head_shape(one) != build.head_shape(other)
+        return
+    assert signature(one, places) != signature(other, places)
+
+
+def test_alpha_clip_and_precision_are_live(tmp_path: Path, cache: Path) -> None:
+    """Knobs that act only once a step is made: the losses of the second iteration differ."""
+    from recyclelora.sweeps.trial import run
+    from tests.tiny_config import tiny
+
+    def losses(**overrides: Any) -> list[float]:
+        heard: list[float] = []
+        config = tiny(training__iterations=3, evaluation__every=3, **overrides)
+        run(config, Places(tmp_path, cache, None), lambda progress: heard.append(progress.metrics["loss/total"]))
+        return heard
+
+    base = losses()
+    for overrides in ({"adapter__alpha": 4.0}, {"training__clip": 1e-3}, {"training__precision": "bfloat16"}):
+        changed = losses(**overrides)
+        assert changed[-1] != base[-1], overrides
+    assert torch.is_grad_enabled()

@@ -1,0 +1,157 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from recyclelora.training.optim import apply_schedule, build_optimiser, parameter_groups, poly_lr, weight_decay_at
+from tests.tiny import tiny_segmentor
+
+RATES = {"lr": 1e-4, "weight_decay": 0.05}
+
+
+def names_by_group(segmentor: nn.Module, groups: list[dict]) -> dict[str, set[str]]:
+    names = {id(parameter): name for name, parameter in segmentor.named_parameters()}
+    return {group["name"]: {names[id(parameter)] for parameter in group["params"]} for group in groups}
+
+
+def mmdet_group(name: str, module: nn.Module) -> tuple[float, float]:
+    """(lr, decay) multipliers by the authors' rule, on the name that the tensor has in mmdet: the longest key wins."""
+    for ours, theirs in (("transformer_module.queries_embedder", "query_embed"),
+                         ("transformer_module.queries_features", "query_feat"),
+                         ("transformer_module.level_embed", "level_embed"),
+                         ("decoder.level_embed", "level_encoding"),
+                         ("lora_a_", "lora_A_"), ("lora_b_", "lora_B_")):
+        name = name.replace(ours, theirs)
+    if name.startswith("vit."):
+        name = "backbone." + name
+    keys = {"backbone": (0.5, 1), "norm": (1, 0), "query_embed": (1, 0), "level_embed": (1, 0), "lora_A_main": (1, 0),
+            "lora_B_main": (1, 0), "lora_A_sub": (0.5, 0), "lora_B_sub": (0.5, 0)}
+    hits = [key for key in sorted(keys, key=len, reverse=True) if key in name]
+    if hits:
+        return keys[hits[0]]
+    return (1, 0) if isinstance(module, nn.LayerNorm | nn.GroupNorm) else (1, 1)  # norm_decay_mult=0
+
+
+def test_every_trainable_tensor_has_the_rates_of_the_authors_rule() -> None:
+    segmentor = tiny_segmentor()
+    groups = parameter_groups(segmentor, **RATES)
+    names = {id(parameter): name for name, parameter in segmentor.named_parameters()}
+    given = {names[id(p)]: (g["lr"] / 1e-4, g["weight_decay"] / 0.05) for g in groups for p in g["params"]}
+    for name, parameter in segmentor.named_parameters():
+        if parameter.requires_grad:
+            assert given.pop(name) == pytest.approx(mmdet_group(name, segmentor.get_submodule(name.rpartition(".")[0])))
+    assert not given, "frozen tensors in the optimiser"
+
+
+def test_each_trainable_tensor_is_in_exactly_one_group() -> None:
+    segmentor = tiny_segmentor()
+    grouped = [id(parameter) for group in parameter_groups(segmentor, **RATES) for parameter in group["params"]]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {id(parameter) for parameter in segmentor.parameters() if parameter.requires_grad}
+
+
+def test_the_head_tensors_without_decay_that_are_no_norm() -> None:
+    segmentor = tiny_segmentor()
+    chosen = names_by_group(segmentor, parameter_groups(segmentor, **RATES))["head_no_decay"]
+    norms = {f"{name}.{kind}" for name, module in segmentor.named_modules() for kind in ("weight", "bias")
+             if isinstance(module, nn.LayerNorm | nn.GroupNorm)}
+    assert sorted(name.rpartition("transformer_module.")[2] for name in chosen - norms) == [
+        "level_embed.weight", "queries_embedder.weight"]
+    assert chosen & norms, "the head has norms"
+
+
+def test_groups_without_parameters_are_left_out() -> None:
+    assert [g["name"] for g in parameter_groups(tiny_segmentor(sub_rank=0), **RATES)] == [
+        "main", "head", "head_no_decay"]
+    assert [g["name"] for g in parameter_groups(tiny_segmentor(main_rank=0, sub_rank=0), **RATES)] == [
+        "head", "head_no_decay"]
+
+
+def test_a_trained_vit_tensor_that_is_no_adapter_is_backbone() -> None:
+    segmentor = tiny_segmentor()
+    segmentor.vit.norm.weight.requires_grad_(True)
+    groups = parameter_groups(segmentor, **RATES)
+    assert names_by_group(segmentor, groups)["backbone"] == {"vit.norm.weight"}
+    assert [g["lr"] for g in groups if g["name"] == "backbone"] == [0.5e-4]
+
+
+@pytest.mark.parametrize(("key", "group"), [("main_lr_multiplier", "main"), ("sub_lr_multiplier", "sub")])
+def test_a_multiplier_changes_its_group_alone(key: str, group: str) -> None:
+    segmentor = tiny_segmentor()
+    before, after = (
+        {g["name"]: g["lr"] for g in parameter_groups(segmentor, **RATES, **given)} for given in ({}, {key: 3.0}))
+    assert after.pop(group) == pytest.approx(3e-4) != before.pop(group)
+    assert after == before
+
+
+def test_adamw_has_the_papers_constants() -> None:
+    optimiser = build_optimiser(parameter_groups(tiny_segmentor(), **RATES))
+    for group in optimiser.param_groups:
+        assert (group["betas"], group["eps"], group["amsgrad"]) == ((0.9, 0.999), 1e-8, False)
+
+
+@pytest.mark.parametrize("power", [0.9, 1.0, 2.0])
+@pytest.mark.parametrize("warmup", [0, 4])
+def test_the_learning_rate_is_torchs(power: float, warmup: int) -> None:
+    total = 20
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(optimiser, total_iters=total - warmup, power=power)
+    if warmup:
+        rising = torch.optim.lr_scheduler.LinearLR(optimiser, start_factor=0.01, total_iters=warmup)
+        schedule = torch.optim.lr_scheduler.SequentialLR(optimiser, [rising, schedule], [warmup])
+    for t in range(total):
+        assert 0.3 * poly_lr(t, total, power, warmup) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9)
+        optimiser.step()
+        schedule.step()
+    assert poly_lr(total, total, power, warmup) == 0
+
+
+def test_weight_decay_takes_the_published_values() -> None:
+    """Figures of method.md 1.6, from MMEngine's scheduler."""
+    found = [weight_decay_at(t, 40_000, 0.05) for t in (0, 10_000, 20_000, 30_000, 40_000)]
+    assert found == pytest.approx([0.05, 0.0427, 0.0250, 0.0073, 1e-5], abs=5e-5)
+    assert found[-1] == pytest.approx(1e-5, rel=1e-9)
+
+
+def test_weight_decay_is_torchs_cosine() -> None:
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=50, eta_min=1e-3)
+    for t in range(50):
+        assert weight_decay_at(t, 50, 0.05, 1e-3) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9)
+        optimiser.step()
+        schedule.step()
+
+
+def test_the_schedule_starts_each_group_from_its_own_values() -> None:
+    optimiser = build_optimiser(parameter_groups(tiny_segmentor(), **RATES))
+    start = {group["name"]: (group["lr"], group["weight_decay"]) for group in optimiser.param_groups}
+    rates = apply_schedule(optimiser, 1, total=10)
+    assert rates == {name: lr for name, (lr, _) in start.items()}
+    apply_schedule(optimiser, 10, total=10)
+    apply_schedule(optimiser, 6, total=10)  # whatever ran before
+    for group in optimiser.param_groups:
+        lr, decay = start[group["name"]]
+        assert group["lr"] == pytest.approx(lr * 0.5**0.9)
+        assert group["weight_decay"] == pytest.approx((decay + 1e-5) / 2)
+    adapter = next(group for group in optimiser.param_groups if group["name"] == "main")
+    assert start["main"][1] == 0 and 0 < adapter["weight_decay"] < 1e-5, "annealed upwards, as in the paper"
+
+
+def test_a_step_moves_by_the_rates_of_the_group() -> None:
+    """AdamW's first step is lr * sign(gradient) and the decay lr * wd * weight, in every group."""
+    segmentor = tiny_segmentor()
+    optimiser = build_optimiser(parameter_groups(segmentor, lr=1e-2, weight_decay=0.5))
+    apply_schedule(optimiser, 1, total=10)
+    before = [parameter.detach().clone() for group in optimiser.param_groups for parameter in group["params"]]
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+    old = iter(before)
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            start = next(old)
+            expected = start - group["lr"] * (1 + group["weight_decay"] * start)
+            assert torch.allclose(parameter, expected, atol=1e-6)
+    assert not math.isclose(optimiser.param_groups[0]["lr"], optimiser.param_groups[1]["lr"])

