@@ -2,9 +2,10 @@ import os
 import pickle
 import re
 import resource
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,29 +52,47 @@ def saved(folder: Path, *iterations: int) -> tuple[nn.Module, torch.optim.AdamW]
     return model, optimiser
 
 
-def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
-    whole, whole_optimiser = prepare()
-    losses = run(whole, whole_optimiser, 0, 6)
+@pytest.fixture(scope="module")
+def uninterrupted() -> tuple[str, list[dict[str, float]]]:
+    """State after six iterations without a stop, and the losses of eight."""
+    model, optimiser = prepare()
+    losses = run(model, optimiser, 0, 6)
+    return state(model, optimiser), losses + run(model, optimiser, 6, 8)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the checkpoints of iterations 2 and 4."""
+    folder = tmp_path_factory.mktemp("made")
+    saved(folder, 2, 4)
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be harmed."""
+    return Path(shutil.copytree(made, tmp_path / "trial"))
+
+
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
+        tmp_path: Path, uninterrupted: tuple[str, list[dict[str, float]]]) -> None:
     saved(tmp_path, 3)
     torch.manual_seed(99)  # whatever the new process has drawn before
-    again, optimiser = prepare()
-    assert load_checkpoint(tmp_path, again, optimiser, fingerprint=MINE) == 3
-    assert run(again, optimiser, 3, 6) == losses[3:]
-    assert state(again, optimiser) == state(whole, whole_optimiser)
-    assert run(again, optimiser, 6, 8) == run(whole, whole_optimiser, 6, 8)
+    model, optimiser = prepare()
+    assert load_checkpoint(tmp_path, model, optimiser, fingerprint=MINE) == 3
+    losses = run(model, optimiser, 3, 6)
+    assert state(model, optimiser) == uninterrupted[0]
+    assert losses + run(model, optimiser, 6, 8) == uninterrupted[1][3:]
 
 
-def test_a_new_process_resumes_bit_for_bit(tmp_path: Path) -> None:
-    whole, whole_optimiser = prepare()
-    run(whole, whole_optimiser, 0, 6)
-    saved(tmp_path, 3)
-    code = ("import sys, torch; from pathlib import Path; from tests.test_checkpoint import *\n"
-            "model, optimiser = prepare(); folder = Path(sys.argv[1])\n"
-            "start = load_checkpoint(folder, model, optimiser, fingerprint=MINE)\n"
+def test_a_new_process_resumes_bit_for_bit(folder: Path, uninterrupted: tuple[str, list[dict[str, float]]]) -> None:
+    code = ("import sys; from pathlib import Path; from tests.test_checkpoint import *\n"
+            "model, optimiser = prepare()\n"
+            "start = load_checkpoint(Path(sys.argv[1]), model, optimiser, fingerprint=MINE)\n"
             "run(model, optimiser, start, 6); print(start, state(model, optimiser))\n")
-    child = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True,
+    child = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True,
                            cwd=Path(__file__).parents[1])
-    assert child.stdout.split() == ["3", state(whole, whole_optimiser)]
+    assert child.stdout.split() == ["4", uninterrupted[0]]
 
 
 def test_an_empty_folder_starts_at_zero_and_changes_nothing(tmp_path: Path) -> None:
@@ -83,9 +102,9 @@ def test_an_empty_folder_starts_at_zero_and_changes_nothing(tmp_path: Path) -> N
     assert state(model, optimiser) == before
 
 
-def test_only_what_is_trained_is_saved(tmp_path: Path) -> None:
-    model, _ = saved(tmp_path, 1)
-    kept = {name.removeprefix("weight/") for name in load_file(tmp_path / CURRENT) if name.startswith("weight/")}
+def test_only_what_is_trained_is_saved(folder: Path) -> None:
+    model = tiny_segmentor()
+    kept = {name.removeprefix("weight/") for name in load_file(folder / CURRENT) if name.startswith("weight/")}
     assert kept == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
@@ -125,24 +144,21 @@ DAMAGES = [cut_short, empty, flip_a_bit_of_a_tensor, alter_the_iteration, replac
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path, damage) -> None:  # noqa: ANN001
-    saved(tmp_path, 2, 4)
-    damage(tmp_path / CURRENT)
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(
+        folder: Path, uninterrupted: tuple[str, list[dict[str, float]]], damage: Callable[[Path], None]) -> None:
+    damage(folder / CURRENT)
     model, optimiser = prepare()
-    assert load_checkpoint(tmp_path, model, optimiser, fingerprint=MINE) == 2
-    whole, whole_optimiser = prepare()
-    run(whole, whole_optimiser, 0, 6)
+    assert load_checkpoint(folder, model, optimiser, fingerprint=MINE) == 2
     run(model, optimiser, 2, 6)
-    assert state(model, optimiser) == state(whole, whole_optimiser)
+    assert state(model, optimiser) == uninterrupted[0]
 
 
-def test_two_damaged_checkpoints_start_again(tmp_path: Path) -> None:
-    saved(tmp_path, 2, 4)
-    cut_short(tmp_path / CURRENT)
-    cut_short(tmp_path / PREVIOUS)
+def test_two_damaged_checkpoints_start_again(folder: Path) -> None:
+    cut_short(folder / CURRENT)
+    cut_short(folder / PREVIOUS)
     model, optimiser = prepare()
     before = state(model, optimiser)
-    assert load_checkpoint(tmp_path, model, optimiser, fingerprint=MINE) == 0
+    assert load_checkpoint(folder, model, optimiser, fingerprint=MINE) == 0
     assert state(model, optimiser) == before
 
 
@@ -171,31 +187,21 @@ def refused(folder: Path, model: nn.Module, optimiser: torch.optim.AdamW, finger
     return str(caught.value)
 
 
-def test_a_checkpoint_of_another_trial_is_refused(tmp_path: Path) -> None:
-    saved(tmp_path, 2)
-    assert f"belongs to other trial ({MINE}) than this run (feed" in refused(tmp_path, *prepare(), fingerprint="feed")
+def test_a_checkpoint_of_another_trial_is_refused(folder: Path) -> None:
+    said = refused(folder, *prepare(), fingerprint="feed")
+    assert f"belongs to other trial ({MINE}) than this run (feed" in said
 
 
-def test_other_frozen_weights_are_refused(tmp_path: Path) -> None:
-    saved(tmp_path, 2)
+def test_other_frozen_weights_are_refused(folder: Path) -> None:
     model, optimiser = prepare()
     frozen = next(parameter for parameter in model.vit.parameters() if not parameter.requires_grad)
     with torch.no_grad():
         frozen.view(-1)[0] += 1e-6
-    assert "belongs to other frozen weights" in refused(tmp_path, model, optimiser)
+    assert "belongs to other frozen weights" in refused(folder, model, optimiser)
 
 
-def test_a_model_of_other_tensors_is_refused(tmp_path: Path) -> None:
-    saved(tmp_path, 2)
-    assert "does not fit this model" in refused(tmp_path, *prepare(num_classes=6))
-
-
-def test_training_and_evaluation_do_not_change_the_frozen_digest(tmp_path: Path) -> None:
-    """The digest is of what is never trained: it is the same after any number of iterations."""
-    model, optimiser = saved(tmp_path, 2)
-    with torch.no_grad():
-        model.eval().scores(next(tiny_batches(0, 1))[0])
-    assert load_checkpoint(tmp_path, model, optimiser, fingerprint=MINE) == 2
+def test_a_model_of_other_tensors_is_refused(folder: Path) -> None:
+    assert "does not fit this model" in refused(folder, *prepare(num_classes=6))
 
 
 def test_a_tensor_that_never_got_a_gradient_resumes_too(tmp_path: Path) -> None:

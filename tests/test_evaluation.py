@@ -200,6 +200,22 @@ def test_windows_of_several_images_go_together_without_changing_a_result() -> No
     assert all(torch.equal(a.confusion, b.confusion) for a, b in zip(one, other, strict=True))
 
 
+def test_images_of_many_windows_are_not_gathered_in_memory() -> None:
+    read = []
+
+    class Watched(Images):
+        def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
+            read.append(index)
+            return super().__getitem__(index)
+
+    data = Watched([draw(64, 96, 5, str(i)) for i in range(6)])  # nine windows each
+    results = evaluate(Seer(5), data, common=Common(FIVE, KEEP, KEEP), window=(32, 48), stride=(16, 24), size=None,
+                       device=CPU, batch=4, **PLAIN)
+    next(results)
+    results.close()
+    assert len(read) <= 2
+
+
 class Mixer(nn.Module):
     """A segmentor whose scores are a random convolution of the image: they depend on every number and on all edges."""
 

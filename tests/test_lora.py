@@ -270,11 +270,15 @@ def test_a_training_step_leaves_frozen_tensors_bitwise_alone() -> None:
     vit = backbone()
     adapt(vit, main_rank=4, sub_rank=2)
     before = {name: tensor.clone() for name, tensor in vit.state_dict().items()}
+    starts = {name: copy.deepcopy(layer.start) for name, layer in adapted_layers(vit).items()}
     optimiser = torch.optim.AdamW(vit.parameters(), lr=1e-2, weight_decay=0.5)
     vit.forward_features(images(vit)).square().mean().backward()
     optimiser.step()
     changed = {name for name, tensor in vit.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == set(trained(vit))
+    for name, layer in adapted_layers(vit).items():  # the start stays what it was while the parameters leave it
+        assert all(torch.equal(*pair) for which in starts[name]
+                   for pair in zip(layer.start[which], starts[name][which], strict=True))
 
 
 @pytest.mark.parametrize(("arguments", "scales"), [
@@ -348,6 +352,8 @@ def test_parameter_counts_of_large_backbones(name: str, main: int, sub: int, lay
     assert counts == {"main": main, "sub": sub}
     assert sum(parameter.numel() for parameter in trained(vit).values()) == main + sub
     assert all(parameter.is_meta for parameter in vit.parameters()) and base_digest(vit) is None
+    merge(vit)
+    assert all(parameter.is_meta for parameter in vit.parameters()) and not trained(vit)
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recyclelora.errors import InputError
@@ -254,14 +254,15 @@ def test_markdown_has_the_same_columns_in_every_row(label: str) -> None:
 
 
 @given(ANY_TEXT)
+@example(AWKWARD[0])
 def test_latex_is_balanced_and_executes_nothing(label: str) -> None:
     text = tables.render(one_cell(label), "tex")
     known = {"begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule", "textbf", "pm",
              "dagger", "textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar"}
     body = text.partition("\n")[2]  # the first line is a comment
     assert set(re.findall(r"\\([a-zA-Z]+)", body)) <= known
-    bare = re.sub(r"\\[^a-zA-Z]", "", body)
-    assert bare.count("{") == bare.count("}") and not re.search(r"[%#]|(?<!\\)~", bare)
+    bare = re.sub(r"\\[^a-zA-Z]", "", body.replace(r"$\pm$", "").replace(r"$^\dagger$", ""))
+    assert bare.count("{") == bare.count("}") and not re.search(r"[%#_^$~]", bare)
     rows = [line for line in body.splitlines() if line.endswith(r" \\")]
     assert len(rows) == 4 and len({re.sub(r"\\[^a-zA-Z]", "", row).count("&") for row in rows}) == 1
     assert not any(re.match(r"\s*[\[*]", row) for row in rows)

@@ -194,19 +194,33 @@ def test_a_finished_trial_is_left_alone_but_joins_the_sweep_that_needs_it(tracke
         "first", "rank=8", "baseline")
 
 
+def test_a_trial_trained_on_its_own_finds_a_home_in_the_first_sweep_that_plans_it(tracker: Tracker,
+                                                                                results: Path) -> None:
+    run_id = tracker.trial_run("f0", sweep_run_id=None, config=CONFIG, tags={"cell": "my config"})
+    tracker.finish(run_id, record())
+    first, second = (tracker.sweep_run(name, [PlannedCell(f"cell of {name}", 0, "f0", {})]) for name in ("a", "b"))
+    tags = client_of(results).get_run(run_id).data.tags
+    assert tags["mlflow.parentRunId"] == first != second and (tags["sweep"], tags["cell"]) == ("a", "cell of a")
+    assert (tags["sweep.a"], tags["sweep.b"]) == ("cell of a", "cell of b")
+    assert [found.fingerprint for found in tracker.records("b")] == ["f0"]
+
+
 def test_two_processes_that_ask_at_once_get_the_same_runs(tracker: Tracker, results: Path) -> None:
     code = OPEN + """
 import time
 tracker = Tracker.open(Path(sys.argv[1]))
-Path(sys.argv[2]).touch()
-while not all(Path(sys.argv[1], f"ready{i}").exists() for i in (0, 1)): time.sleep(0.001)
-print([tracker.trial_run(f"f{i}", sweep_run_id=None, config={"seed": i}, tags={}) for i in range(8)])"""
+Path(sys.argv[1], "ready").touch()
+while not Path(sys.argv[1], "go").exists(): time.sleep(0.001)
+print([tracker.trial_run(f"f{i}", sweep_run_id=None, config={"seed": i}, tags={}) for i in range(12)])"""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    both = [subprocess.Popen([sys.executable, "-c", code, str(results), str(results / f"ready{i}")], env=environment,
-                             stdout=subprocess.PIPE, text=True) for i in (0, 1)]
-    answers = [process.communicate(timeout=120)[0] for process in both]
-    assert answers[0] == answers[1] != ""
-    for i in range(8):
+    with subprocess.Popen([sys.executable, "-c", code, str(results)], env=environment, stdout=subprocess.PIPE,
+                          text=True) as other:
+        while not (results / "ready").exists() and other.poll() is None:
+            time.sleep(0.01)
+        (results / "go").touch()
+        ours = [tracker.trial_run(f"f{i}", sweep_run_id=None, config={"seed": i}, tags={}) for i in range(12)]
+        assert other.communicate(timeout=120)[0] == f"{ours}\n"
+    for i in range(12):
         assert len(tracker._search(f"tags.fingerprint = 'f{i}'")) == 1
 
 

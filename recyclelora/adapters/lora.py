@@ -66,8 +66,8 @@ class DualLoRALinear(nn.Module):
         reads `layer.weight` instead of calling the layer."""
         a, b = self._fused()
         wide = torch.promote_types(self.residual.dtype, torch.float32)
-        with torch.autocast(self.residual.device.type, enabled=False):
-            return torch.addmm(self.residual.to(wide), b.to(wide), a.to(wide)).to(self.residual.dtype)
+        weight = self.residual.to(wide, copy=True)
+        return weight.addmm_(b.to(wide), a.to(wide)).to(self.residual.dtype)  # in place: autocast lets that be
 
     def merge(self) -> nn.Linear:
         """A plain frozen layer with the effective weight and this layer's own bias."""

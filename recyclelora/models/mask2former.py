@@ -47,22 +47,24 @@ class Predictions(NamedTuple):
     masks: list[Tensor]
 
 
-class Mask2FormerHead(Mask2FormerPreTrainedModel):  # type: ignore[no-untyped-call]
+class Mask2FormerHead(nn.Module):
     """Four maps at strides 4, 8, 16, 32 -> Predictions. Initialised as transformers does, from torch's seed alone."""
 
     def __init__(self, *, in_channels: Sequence[int], num_classes: int, shape: HeadShape) -> None:
-        config = Mask2FormerConfig(  # type: ignore[call-arg]
+        super().__init__()
+        config = Mask2FormerConfig(
             num_labels=num_classes, feature_size=shape.hidden, mask_feature_size=shape.hidden, hidden_dim=shape.hidden,
             encoder_feedforward_dim=shape.pixel_ffn, encoder_layers=shape.pixel_layers,
             decoder_layers=shape.decoder_layers + 1,  # transformers counts the prediction from the initial queries
             dim_feedforward=shape.decoder_ffn, num_attention_heads=shape.heads, num_queries=shape.queries, dropout=0.0)
-        super().__init__(config)
         with warnings.catch_warnings():  # which head widths suit a CUDA kernel that transformers does not have
             warnings.filterwarnings("ignore", message="You'd better set embed_dim")
             self.pixel_decoder = Mask2FormerPixelDecoder(config, feature_channels=list(in_channels))
         self.transformer_module = Mask2FormerTransformerModule(in_features=shape.hidden, config=config)
         self.class_predictor = nn.Linear(shape.hidden, num_classes + 1)
-        self.post_init()  # type: ignore[no-untyped-call]
+        # Not by subclassing: transformers 5.23 skips, in classes that are not its own, the initialisation of every
+        # module that holds no parameter itself, which is that of the attention and of the decoder layers.
+        self.apply(Mask2FormerPreTrainedModel(config)._init_weights)
 
     def train(self, mode: bool = True) -> "Mask2FormerHead":
         """Training mode would change one thing, as dropout is 0: a check after each pixel decoder layer that makes the

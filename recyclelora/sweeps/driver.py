@@ -156,8 +156,7 @@ class Bookkeeper:
 
     def close(self) -> None:
         """Close the runs of jobs that did not end: they are killed, not running."""
-        if self.runs:
-            self.tracker.close_orphans()
+        self.tracker.close_orphans()
 
 
 ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusions.safetensors", "panels")

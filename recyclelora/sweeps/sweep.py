@@ -169,7 +169,14 @@ def _payload(job: Job) -> dict[str, Any]:
     return {**job.knobs, **job._asdict()}
 
 
-class _Queue(Searcher):
+class _Unpickled:
+    """Tune pickles what it is given, for its own way of restoring. Ours is the tracked runs; a pickle is left empty."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Queue(_Unpickled, Searcher):
     """Hands out the jobs of a design in their order."""
 
     def __init__(self, jobs: list[Job]) -> None:
@@ -183,7 +190,7 @@ class _Queue(Searcher):
         pass
 
     def save(self, checkpoint_path: str) -> None:
-        Path(checkpoint_path).touch()  # what is left to do is derived from the tracked runs, never from a pickle
+        Path(checkpoint_path).touch()
 
     def restore(self, checkpoint_path: str) -> None:
         pass
@@ -255,7 +262,7 @@ def _choose(trial: Any, parameter: Parameter) -> Plain:
             return trial.suggest_int(key, int(low), int(high), log="log" in distribution)  # type: ignore[no-any-return]
 
 
-class _Relay(tune.Callback):
+class _Relay(_Unpickled, tune.Callback):
     """Tells the listener, in its own terms, what Tune says of a trial."""
 
     def __init__(self, listener: Listener) -> None:

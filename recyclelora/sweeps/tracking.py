@@ -34,6 +34,7 @@ from mlflow.entities import Experiment, Metric, Param, Run, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
+PARENT = "mlflow.parentRunId"  # the tag by which MLflow's pages nest runs
 PAGE = 1000  # runs that a search returns at most; it stops there without a word
 FEW = 50  # trials that are looked up one by one, 15 ms each; for more, all runs are read, 4 ms each
 MAX_PARAM = 6000  # characters; MLflow cuts a longer value without a word
@@ -91,7 +92,7 @@ class Tracker:
         self._log_text(run, "plan.json", dump_plan(plan))
         if space:
             self._log_text(run, "space.yaml", space)
-        self._adopt(name, plan)
+        self._adopt(run.info.run_id, name, plan)
         return str(run.info.run_id)
 
     def close_sweep(self, run_id: str, *, complete: bool = True) -> None:
@@ -130,21 +131,23 @@ class Tracker:
         """The id of the one run of this trial. A finished run is left as it is; any other is opened again, under the
         sweep that first had it. `tags` names at least `sweep` and `cell` where the trial belongs to a sweep."""
         check_name(fingerprint, "fingerprint")
-        member = {f"sweep.{check_name(tags['sweep'], 'sweep')}": tags.get("cell", "")} if "sweep" in tags else {}
-        born = {"kind": "trial", "fingerprint": fingerprint, "seed": str(config.get("seed", "")), **tags,
-                **({"mlflow.parentRunId": sweep_run_id} if sweep_run_id else {})}
+        if "sweep" in tags:
+            check_name(tags["sweep"], "sweep")
+        born = {"kind": "trial", "fingerprint": fingerprint, "seed": str(config.get("seed", "")), "owner": self._owner,
+                **tags, **({PARENT: sweep_run_id} if sweep_run_id else {})}
         with locked(self._results):
             run = self._find(fingerprint)
             if run is None:
                 name = f"{tags.get('cell') or fingerprint[:12]}, seed {born['seed']}"
-                run = self._withdraw(self._create(name, {**born, **member, "owner": self._owner}))
+                run = self._withdraw(self._create(name, born))
             elif outcome_of(run) != "finished":
                 self._reopen(run)
+            member = _membership(run, tags["sweep"], tags.get("cell", ""), sweep_run_id) if "sweep" in tags else {}
             if outcome_of(run) == "finished":
                 self._update(run, tags=member)
             else:
-                kept = {key: value for key, value in tags.items() if key not in ("sweep", "cell")}
-                self._update(run, tags={**kept, **member, "owner": self._owner}, params=config)
+                news = {key: value for key, value in tags.items() if key not in ("sweep", "cell")}
+                self._update(run, tags={**news, **member, "owner": self._owner}, params=config)
         return str(run.info.run_id)
 
     def log_step(self, run_id: str, iteration: int, metrics: Mapping[str, float]) -> None:
@@ -178,7 +181,7 @@ class Tracker:
         running = self._search(f"attributes.status = 'RUNNING' AND tags.owner = '{self._owner}'")
         live = [run for run in running if run.data.tags.get("fingerprint") in alive]
         kept = {run.info.run_id for run in live}
-        kept |= {run.data.tags.get("mlflow.parentRunId", "") for run in live}
+        kept |= {run.data.tags.get(PARENT, "") for run in live}
         orphans = [run for run in running if run.info.run_id not in kept]
         for run in orphans:
             self._client.set_terminated(run.info.run_id, "KILLED")
@@ -261,11 +264,11 @@ class Tracker:
             self._client.delete_run(made.info.run_id)
         return winner
 
-    def _adopt(self, name: str, plan: Sequence[PlannedCell]) -> None:
-        """Make the trials of the plan that other sweeps have run members of this sweep."""
+    def _adopt(self, parent: str, name: str, plan: Sequence[PlannedCell]) -> None:
+        """Make the trials of the plan that the store has already members of this sweep."""
         cells = {cell.fingerprint: cell.cell for cell in reversed(plan)}
         for fingerprint, runs in self._runs_of(cells).items():
-            self._update(runs[0], tags={f"sweep.{name}": cells[fingerprint]})
+            self._update(runs[0], tags=_membership(runs[0], name, cells[fingerprint], parent))
 
     def _update(self, run: Run, *, tags: Mapping[str, str], params: Flat | None = None) -> None:
         """Set the tags that differ and the params that are missing (MLflow's params never change)."""
@@ -310,6 +313,12 @@ class Tracker:
             named = path if path.name == inside.name else Path(shutil.copyfile(path, Path(folder, inside.name)))
             parent = None if inside.parent == PurePosixPath(".") else str(inside.parent)
             self._client.log_artifact(run_id, str(named), parent)
+
+
+def _membership(run: Run, sweep: str, cell: str, parent: str | None) -> dict[str, str]:
+    """Tags of a trial that serves this sweep. The first sweep that it serves is also its home."""
+    home = {"sweep": sweep, "cell": cell, **({PARENT: parent} if parent else {})}
+    return {f"sweep.{sweep}": cell, **({} if "sweep" in run.data.tags else home)}
 
 
 def _complaint(uri: str, error: Exception, *, given: bool) -> str:

@@ -135,7 +135,6 @@ def _at_rest(segmentor: Segmentor) -> Iterator[None]:
             module.training = training
 
 
-@torch.no_grad()  # not inference_mode: the head caches position embeddings, and training could not use those
 def _predict(segmentor: Segmentor, images: list[Image], shapes: list[Size], *, window: Size, stride: Size,
              size: Size | None, mean: Sequence[float], std: Sequence[float], device: torch.device,
              batch: int) -> list[Tensor]:

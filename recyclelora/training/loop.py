@@ -42,8 +42,8 @@ def train(segmentor: Segmentor, optimiser: torch.optim.Optimizer, batches: Itera
     What an iteration computes depends only on weights, optimiser state, batch, `seed` and its number, so that a resumed
     run repeats an uninterrupted one bit for bit. The caller may evaluate between two steps, and may stop at any of them
     with `close()`. The ViT stays in eval mode. bfloat16 means autocast of forward pass and loss; weights, gradients and
-    optimiser state stay float32. Raises Diverged instead of making an update from a loss or gradient that is not finite;
-    a weight that overflows is noticed by the next loss, and after the last iteration by looking."""
+    optimiser state stay float32. Raises Diverged instead of updating from a loss or gradient that is not finite; a
+    weight that overflows is noticed by the next loss, and after the last iteration by looking."""
     schedule = partial(apply_schedule, optimiser, total=total, power=power, weight_decay_end=weight_decay_end,
                        warmup=warmup)
     trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]

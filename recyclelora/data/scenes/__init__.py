@@ -1,8 +1,8 @@
 """Street scenes made from a number: pictures and exact labels in eight conditions, with no files.
 
-A scene is a mesh of flat polygons in perspective, `layout` says what stands where, `raster` draws it, `weather` turns the
-drawing into a picture taken by day, at night, in fog, ... The layouts of all domains follow one distribution, except that
-"city" builds another city and "camera" looks through another camera: the shift is one of appearance."""
+A scene is a mesh of flat polygons in perspective: `layout` says what stands where, `raster` draws it, `weather` turns
+the drawing into a picture taken by day, at night, in fog, ... The layouts of all domains follow one distribution, but
+that "city" builds another city and "camera" looks through another camera: the shift is one of appearance."""
 
 import hashlib
 
@@ -24,10 +24,14 @@ VERSION = 1  # raised whenever a pixel changes
 __all__ = ["DOMAINS", "SIZE", "SPLITS", "VERSION", "render", "render_seed", "scene_seed"]
 
 
-def scene_seed(domain: str, split: str, index: int) -> int:
-    """The number a scene is made from. Raises InputError for a domain, split or index that does not exist."""
+def check_domain(domain: str) -> None:
     if domain not in DOMAINS:
         raise InputError(f"no scene domain {domain!r}: choose one of {', '.join(DOMAINS)}")
+
+
+def scene_seed(domain: str, split: str, index: int) -> int:
+    """The number a scene is made from. Raises InputError for a domain, split or index that does not exist."""
+    check_domain(domain)
     if split not in SPLITS:
         raise InputError(f"no split {split!r} of scenes: choose one of {', '.join(SPLITS)}")
     if not 0 <= index < SPLITS[split]:
@@ -45,7 +49,10 @@ def render(domain: str, split: str, index: int) -> tuple[NDArray[np.uint8], NDAr
 
 
 def render_seed(seed: int, domain: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The street `seed` in a domain: one seed gives the same street in all domains, but for "city" and "camera"."""
+    """The street `seed` in a domain: one seed gives the same street in all domains, but for "city" and "camera".
+
+    Raises InputError for a domain that does not exist."""
+    check_domain(domain)
     layout, appearance = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     scene = build_scene(layout, "city" if domain == "city" else "home")
     conditions = CONDITIONS[domain]

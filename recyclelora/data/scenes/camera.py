@@ -1,5 +1,6 @@
 """The camera: from world to picture, and how a bad lens bends both picture and label."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +71,7 @@ def clip_near(corners: Floats) -> Floats:
     return np.array(kept, np.float32).reshape(-1, 3)
 
 
+@cache
 def lens_map(barrel: float) -> tuple[Floats, Floats]:
     """Rows and columns (HEIGHT, WIDTH) of the straight picture that the pixels of the bent one show.
 
@@ -86,9 +88,9 @@ def bend(picture: NDArray[np.uint8], barrel: float, *, smooth: bool) -> NDArray[
     rows, columns = lens_map(barrel)
     if not smooth:
         return picture[np.rint(rows).astype(np.intp), np.rint(columns).astype(np.intp)]
-    top, left = np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
+    top, left = rows.astype(np.intp), columns.astype(np.intp)
     down, right = (rows - top)[..., None], (columns - left)[..., None]
-    below, beside = np.minimum(top + 1, HEIGHT - 1), np.minimum(left + 1, WIDTH - 1)
-    upper = picture[top, left] * (1 - right) + picture[top, beside] * right
-    lower = picture[below, left] * (1 - right) + picture[below, beside] * right
-    return np.asarray(np.rint(upper * (1 - down) + lower * down), np.uint8)
+    corner, pixels = top * WIDTH + left, picture.reshape(HEIGHT * WIDTH, -1).astype(np.float32)
+    beside, below = (left < WIDTH - 1).astype(np.intp), np.where(top < HEIGHT - 1, WIDTH, 0)
+    upper, lower = ((1 - right) * pixels[i] + right * pixels[i + beside] for i in (corner, corner + below))
+    return np.asarray(np.rint(upper + (lower - upper) * down), np.uint8).reshape(picture.shape)

@@ -92,24 +92,25 @@ def add_cabin(sketch: Sketch, body: Body) -> None:
     """The cabin's sides, their windows, and the pillars beside windscreen and rear window."""
     half, roof_half, top, belt = body.half - 0.01, body.roof_half, body.height, body.belt
     screen, roof_front, roof_rear, deck = body.cabin
-    upper, lower, slide, middle = top - 0.12, belt + 0.05, half - 0.105, (screen + deck) / 2 - 0.1
+    high, lower, slide, middle = top - 0.12, belt + 0.05, half - 0.105, (screen + deck) / 2 - 0.1
     panes = [
-        [(screen - 0.28, lower), (roof_front - 0.06, upper), (middle + 0.05, upper), (middle + 0.05, lower)],
-        [(middle - 0.05, lower), (middle - 0.05, upper), (roof_rear + 0.1, upper), (deck + 0.32, lower)],
+        [(screen - 0.28, lower), (roof_front - 0.06, high), (middle + 0.05, high), (middle + 0.05, lower)],
+        [(middle - 0.05, lower), (middle - 0.05, high), (roof_rear + 0.1, high), (deck + 0.32, lower)],
     ]
     if body is BODIES["van"]:
         panes.pop()
     for side in (-1, 1):
         out: Point = (side, 0.2, 0)
-        cabin = [(half, belt, screen), (roof_half, top - 0.03, roof_front), (roof_half, top, roof_rear), (half, belt, deck)]
-        sketch.face([(side * x, y, z) for x, y, z in cabin], Id.CAR, PAINT, Material.PAINT, slot=0, out=out)
+        upper = [(roof_half, top - 0.03, roof_front), (roof_half, top, roof_rear)]
+        wall = [(half, belt, screen), *upper, (half, belt, deck)]
+        sketch.face([(side * x, y, z) for x, y, z in wall], Id.CAR, PAINT, Material.PAINT, slot=0, out=out)
         for pane in panes:
             corners = [(side * (half if y == lower else slide), y, z) for z, y in pane]
             sketch.face(corners, Id.CAR, GLASS, Material.GLASS, out=out)
-        for low_z, high_z, high in ((screen, roof_front, top - 0.03), (deck, roof_rear, top)):
-            pillar = [(half, belt, low_z), (half - 0.12, belt, low_z), (roof_half - 0.1, high, high_z), (roof_half, high, high_z)]
+        for low_z, high_z, roof in ((screen, roof_front, top - 0.03), (deck, roof_rear, top)):
+            low_x, high_x = (half, half - 0.12), (roof_half - 0.1, roof_half)
+            corners = [(side * x, belt, low_z) for x in low_x] + [(side * x, roof, high_z) for x in high_x]
             out = (0, 1, 0.5 if low_z > high_z else -0.5)
-            corners = [(side * x, y, z) for x, y, z in pillar]
             sketch.face(corners, Id.CAR, (0.85, 0.85, 0.85), Material.PAINT, slot=0, out=out)
 
 

@@ -11,6 +11,7 @@ STEEL: Colour = (0.55, 0.56, 0.57)
 PAINTED: Colour = (0.34, 0.38, 0.37)
 PIECE = 5.0  # metres of fence in one mesh
 BACK: Colour = (0.55, 0.56, 0.57)
+WHITE: Colour = (0.95, 0.95, 0.93)
 SIGNS = ("limit", "stop", "yield", "blue", "warning", "parking", "street", "priority")
 
 
@@ -59,7 +60,8 @@ def build_traffic_light(arm: int, state: int, back: bool) -> Mesh:
     add_post(sketch, 5.6 if arm else 3.3, 0.18 if arm else 0.13, PAINTED)
     add_lights(sketch, 0.0 if not arm else -0.2 * arm, 2.75, 0.0, state, back=back)
     if arm:
-        sketch.face([(0, 5.3, 0), (arm * 4.2, 5.5, 0), (arm * 4.2, 5.6, 0), (0, 5.5, 0)], Id.POLE, PAINTED, Material.METAL, cap=0.3)
+        beam = [(0, 5.3, 0), (arm * 4.2, 5.5, 0), (arm * 4.2, 5.6, 0), (0, 5.5, 0)]
+        sketch.face(beam, Id.POLE, PAINTED, Material.METAL, cap=0.3)
         add_lights(sketch, arm * 4.0, 5.25, 0.0, state, back=back)
     return sketch.mesh()
 
@@ -72,7 +74,7 @@ def regular(corners: int, radius: float, y: float, turn: float = 0.0) -> list[tu
 def add_plate(sketch: Sketch, kind: str, y: float) -> None:
     """The face of a sign, 0.7 to 0.8 m, centred `y` above the ground."""
     sign = int(Id.SIGN)
-    red, white, blue = (0.82, 0.10, 0.10), (0.95, 0.95, 0.93), (0.10, 0.28, 0.68)
+    red, white, blue = (0.82, 0.10, 0.10), WHITE, (0.10, 0.28, 0.68)
 
     def add(points: Points, colour: Colour) -> None:
         sketch.face(points, sign, colour, cap=0)
@@ -101,8 +103,8 @@ def add_plate(sketch: Sketch, kind: str, y: float) -> None:
     elif kind == "blue":
         add(regular(18, 0.38, y), white)
         add(regular(18, 0.35, y), blue)
-        add([(-0.06, y - 0.22, 0), (0.06, y - 0.22, 0), (0.06, y + 0.02, 0), (0.16, y + 0.02, 0), (0, y + 0.24, 0), (-0.16, y + 0.02, 0),
-             (-0.06, y + 0.02, 0)], white)  # fmt: skip
+        bar(-0.06, 0.06, -0.22, 0.03, white)
+        add([(0.16, y + 0.02, 0), (0, y + 0.24, 0), (-0.16, y + 0.02, 0)], white)
     elif kind == "parking":
         bar(-0.36, 0.36, -0.36, 0.36, white)
         bar(-0.33, 0.33, -0.33, 0.33, blue)
@@ -141,12 +143,15 @@ def build_gantry(span: float) -> Mesh:
         add_post(sketch, 6.9, 0.3, STEEL, x=x)
     sketch.quad((-span / 2, span / 2), (6.2, 6.5), 0, Id.POLE, STEEL, Material.METAL, cap=0.2)
     for x in (-span * 0.22, span * 0.24):
-        sketch.quad((x - 1.9, x + 1.9), (5.3, 7.1), 0, Id.SIGN, (0.94, 0.94, 0.94), cap=0)
-        sketch.quad((x - 1.83, x + 1.83), (5.37, 7.03), 0, Id.SIGN, (0.10, 0.30, 0.62), cap=0)
-        for row in range(3):
-            sketch.quad((x - 1.5, x + 0.5 - 0.5 * row), (6.55 - 0.45 * row, 6.75 - 0.45 * row), 0, Id.SIGN, (0.95, 0.95, 0.95), cap=0)
-        arrow = [(x + 1.2, 5.6, 0), (x + 1.32, 5.6, 0), (x + 1.32, 6.3, 0), (x + 1.5, 6.3, 0), (x + 1.26, 6.7, 0), (x + 1.02, 6.3, 0), (x + 1.2, 6.3, 0)]  # noqa: E501
-        sketch.face(arrow, Id.SIGN, (0.95, 0.95, 0.95), cap=0)
+        rows = [(x - 1.5, x + 0.5 - 0.5 * row, 6.55 - 0.45 * row, 6.75 - 0.45 * row) for row in range(3)]
+        for x0, x1, y0, y1, colour in (
+            (x - 1.9, x + 1.9, 5.3, 7.1, WHITE),
+            (x - 1.83, x + 1.83, 5.37, 7.03, (0.10, 0.30, 0.62)),
+            (x + 1.2, x + 1.32, 5.6, 6.3, WHITE),
+            *((*row, WHITE) for row in rows),
+        ):
+            sketch.quad((x0, x1), (y0, y1), 0, Id.SIGN, colour, cap=0)
+        sketch.face([(x + 1.5, 6.3, 0), (x + 1.26, 6.7, 0), (x + 1.02, 6.3, 0)], Id.SIGN, WHITE, cap=0)
     return sketch.mesh()
 
 
@@ -174,7 +179,8 @@ def build_fence(kind: str, fine: bool) -> Mesh:
     else:
         sketch.face([(0, 0, 0), (0, 0, 1), (0, high, 1), (0, high, 0)], Id.FENCE, veil=True)
         base = 0.35 if kind == "rails" else 0.12
-        sketch.face([(0, 0, 0), (0, 0, 1), (0, base, 1), (0, base, 0)], Id.FENCE, (0.6, 0.59, 0.56), Material.CONCRETE, cap=0)
+        plinth = [(0, 0, 0), (0, 0, 1), (0, base, 1), (0, base, 0)]
+        sketch.face(plinth, Id.FENCE, (0.6, 0.59, 0.56), Material.CONCRETE, cap=0)
         for y in (0.42, high - 0.06) if kind == "rails" else np.linspace(0.42, high - 0.06, 5 if fine else 3).tolist():
             panel(0, 1, y, y + 0.05, 1, Material.METAL)
         count, wide = (30, 0.045) if fine else (11, 0.08)
@@ -185,7 +191,9 @@ def build_fence(kind: str, fine: bool) -> Mesh:
     return sketch.mesh()
 
 
-def add_wall(sketch: Sketch, x: tuple[float, float], z: tuple[float, float], height: float, colour: Colour, material: int) -> None:
+def add_wall(
+    sketch: Sketch, x: tuple[float, float], z: tuple[float, float], height: float, colour: Colour, material: int
+) -> None:
     """A free-standing wall with a coping."""
     box(sketch, x, (0, height), z, Id.WALL, colour, material)
     box(sketch, (x[0] - 0.05, x[1] + 0.05), (height, height + 0.1), z, Id.WALL, (0.72, 0.71, 0.69), Material.CONCRETE)

@@ -42,7 +42,7 @@ class Id(IntEnum):
 
 
 class Mesh(NamedTuple):
-    """Polygons in drawing order: `points` (P, 3) float32, of which face i owns the next `sizes[i]`, and `faces` (S,)."""
+    """Polygons in drawing order: `points` (P, 3), of which face i of the `faces` (S,) owns the next `sizes[i]`."""
 
     points: Floats
     sizes: NDArray[np.int32]
@@ -85,8 +85,9 @@ class Sketch:
 
 
 def turns_from(corners: Sequence[Point], out: Point) -> bool:
-    """Whether the normal of a polygon, by the order of its corners, points away from `out`. (Plain numbers: it is called
-    for every face of a house, where NumPy's overhead would be most of the work.)"""
+    """Whether the normal of a polygon, by the order of its corners, points away from `out`.
+
+    In plain numbers: it is called for every face of a house, where NumPy's overhead would be most of the work."""
     total = 0.0
     (x0, y0, z0) = corners[0]
     for (x1, y1, z1), (x2, y2, z2) in zip(corners[1:], corners[2:], strict=False):

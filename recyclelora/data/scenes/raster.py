@@ -1,8 +1,8 @@
 """From a mesh to a picture in linear light: who covers which pixel, then texture and light for those pixels only.
 
-Faces are painted in order, each with its number, at twice the native size. Depth and texture coordinates follow from the
-planes of the faces, so pixels need nothing but the number of their face. Pixels inside one face are shaded once, pixels
-on an edge four times: that is the anti-aliasing."""
+Faces are painted in order, each with its number, at twice the native size. Depth and texture coordinates follow from
+the planes of the faces, so a pixel needs nothing but the number of its face. Pixels inside one face are shaded once,
+pixels on an edge four times: that is the anti-aliasing."""
 
 from functools import cache
 from typing import NamedTuple
@@ -61,7 +61,6 @@ def measure_planes(mesh: Mesh, camera: Camera) -> Planes:
     after[starts + mesh.sizes - 1] = starts
     area = np.add.reduceat(np.cross(mesh.points, mesh.points[after]), starts, axis=0)
     first = mesh.points[starts]
-    # Differences from the first corner would be as exact, but the products of far corners are what costs digits here.
     normal = area / np.maximum(np.linalg.norm(area, axis=1, keepdims=True), 1e-9)
     away = ((first - camera.position) * normal).sum(1)
     drawn = ~(mesh.faces["cull"] & (away >= 0)) & (np.abs(away) > 1e-4)
@@ -100,16 +99,17 @@ def paint_faces(mesh: Mesh, camera: Camera, drawn: NDArray[np.bool_]) -> tuple[N
     safe[:, 2] = np.maximum(safe[:, 2], NEAR)
     pixels = to_pixels(safe, camera.focal, OVER)
     low, high = np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)
-    seen = drawn & (farthest > NEAR) & (high.max(1) > 0) & ((high - low).max(1) > 1.0)
+    seen = drawn & (farthest > NEAR) & (high.max(1) > 0) & ((high - low).max(1) > 1.5)
     inside = (high > 0).all(1) & (low < (width, height)).all(1) | (nearest < NEAR)
     flat = pixels.ravel().tolist()
     canvas, veils = Image.new("I", (width, height)), Image.new("I", (width, height))
     brush, veil_brush = ImageDraw.Draw(canvas), ImageDraw.Draw(veils)
     stamps = draw_stamps()
     chosen = np.flatnonzero(seen & inside)
-    columns = [column[chosen].tolist() for column in (starts, mesh.sizes, nearest, mesh.faces["stamp"], mesh.faces["veil"])]
+    columns = starts, mesh.sizes, nearest, mesh.faces["stamp"], mesh.faces["veil"]
+    rows = zip(chosen.tolist(), *(column[chosen].tolist() for column in columns), strict=True)
     boxes = np.rint(np.concatenate([low[chosen], high[chosen]], 1)).astype(int).tolist()
-    for index, start, size, near, stamp, veil, (x0, y0, x1, y1) in zip(chosen.tolist(), *columns, boxes, strict=True):
+    for (index, start, size, near, stamp, veil), (x0, y0, x1, y1) in zip(rows, boxes, strict=True):
         if stamp >= 0:
             if near > NEAR:
                 mask = stamps[stamp].resize((max(x1 - x0, 1), max(y1 - y0, 1)), Image.Resampling.NEAREST)
@@ -227,7 +227,7 @@ def vote(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The commonest of four labels (4, N); the first of the commonest when there are several."""
     first, second, third, fourth = labels
     pair = np.where((second == third) | (second == fourth), second, np.where(third == fourth, third, first))
-    return np.where((first == second) | (first == third) | (first == fourth), first, pair)
+    return np.asarray(np.where((first == second) | (first == third) | (first == fourth), first, pair), np.uint8)
 
 
 def label_samples(
@@ -255,13 +255,14 @@ def render_mesh(mesh: Mesh, camera: Camera, light: Light) -> Frame:
     colour, glow, inverse = shade(np.maximum(face, 0), samples.x, samples.y, mesh, planes, light)
     inverse[sky] = 1e-3
     labels = label_samples(face, veil.ravel().take(samples.at), samples, inverse, mesh, planes)
-    label, count = np.empty(HEIGHT * WIDTH, np.uint8), samples.inner.size
-    label[samples.inner], label[samples.edge] = labels[:count], vote(labels[count:].reshape(4, -1))
-    label = label.reshape(HEIGHT, WIDTH)
+    flat, count = np.empty(HEIGHT * WIDTH, np.uint8), samples.inner.size
+    flat[samples.inner], flat[samples.edge] = labels[:count], vote(labels[count:].reshape(4, -1))
+    label = flat.reshape(HEIGHT, WIDTH)
     picture, given = np.empty((HEIGHT, WIDTH, 3), np.float32), np.zeros((HEIGHT, WIDTH, 3), np.float32)
     for target, channels in ((picture, colour), (given, glow)):
         for channel, values in enumerate(channels):
             values[sky] = 0
             target[..., channel] = samples.gather(values)
+    depth = np.float32(1) / samples.gather(inverse)
     lying = (label == Id.ROAD) | (label == Id.SIDEWALK) | (label == Id.TERRAIN)
-    return Frame(picture, given, samples.gather(sky.astype(np.float32)), 1 / samples.gather(inverse), label, lying)
+    return Frame(picture, given, samples.gather(sky.astype(np.float32)), np.asarray(depth), label, lying)

@@ -61,20 +61,24 @@ def wrap(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def draw_outlines(outlines: list[list[tuple[float, float]]], camera: Camera, blur: float) -> Floats:
     """A mask (H, W) of the patches of ground within outlines of (x, z)."""
-    mask = Image.new("L", (WIDTH, HEIGHT))
     if not outlines:
         return np.zeros((HEIGHT, WIDTH), np.float32)
+    mask = Image.new("L", (WIDTH, HEIGHT))
     brush = ImageDraw.Draw(mask)
-    flat = np.array([(x, 0.0, z) for outline in outlines for x, z in outline], np.float32)
-    view, start = camera.view(flat), 0
-    for outline in outlines:
-        corners = view[start : start + len(outline)]
-        start += len(outline)
-        depths = corners[:, 2]
-        if depths.max() > NEAR:
-            shown = corners if depths.min() >= NEAR else clip_near(corners)
+    sizes = np.array([len(outline) for outline in outlines])
+    starts = np.cumsum(sizes) - sizes
+    ground = np.array([(x, 0.0, z) for outline in outlines for x, z in outline], np.float32)
+    view = camera.view(ground)
+    whole = np.minimum.reduceat(view[:, 2], starts) >= NEAR
+    flat = to_pixels(np.maximum(view, (-np.inf, -np.inf, NEAR)), camera.focal, 1).ravel().tolist()
+    for start, size, simple in zip(starts.tolist(), sizes.tolist(), whole.tolist(), strict=True):
+        if simple:
+            brush.polygon(flat[2 * start : 2 * (start + size)], fill=255)
+            continue
+        shown = clip_near(view[start : start + size])
+        if len(shown):
             brush.polygon(to_pixels(shown, camera.focal, 1).ravel().tolist(), fill=255)
-    return np.asarray(mask.filter(ImageFilter.GaussianBlur(blur)), np.float32) / 255
+    return np.asarray(mask.filter(ImageFilter.BoxBlur(blur)), np.float32) * np.float32(1 / 255)
 
 
 def cast_shadows(casters: tuple[Caster, ...], camera: Camera, look: Look) -> tuple[Floats, Floats]:
@@ -84,11 +88,11 @@ def cast_shadows(casters: tuple[Caster, ...], camera: Camera, look: Look) -> tup
     thrown, touching = [], []
     for caster in casters:
         near = min(z for _, z in caster.outline)
-        if near > 90:
+        if near > 80:
             continue
         if look.light.beam.max() > 0:
             ends = [(x + slide[0] * y, z + slide[1] * y) for x, z in caster.outline for y in (caster.y0, caster.y1)]
             thrown.append(wrap(ends))
         if caster.contact and near < 60:
             touching.append(list(caster.outline))
-    return draw_outlines(thrown, camera, 0.8), draw_outlines(touching, camera, 1.6)
+    return draw_outlines(thrown, camera, 1.0), draw_outlines(touching, camera, 2.0)

@@ -1,6 +1,7 @@
 """Where things are put before they are drawn: each with its distance, which orders them, and its shadow."""
 
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from .mesh import Colour, Mesh, Placement
 from .street import Street
 
 Spot: TypeAlias = tuple[float, float, float]
+Choice = TypeVar("Choice")
 
 
 class Caster(NamedTuple):
@@ -20,7 +22,7 @@ class Caster(NamedTuple):
 
 
 class Stage:
-    """Collects things with the distance that orders them."""
+    """A street being filled: what stands on it, what throws shadows, and the heads of its lamps."""
 
     def __init__(self, street: Street, rng: np.random.Generator) -> None:
         self.street, self.rng = street, rng
@@ -28,29 +30,34 @@ class Stage:
         self.casters: list[Caster] = []
         self.lamps: list[Spot] = []
 
-    def add(self, mesh: Mesh, across: float, z: float, *, y: float = 0.0, yaw: float = 0.0, scale: float = 1.0,
-            palette: tuple[Colour, ...] = (), key: float | None = None) -> None:  # fmt: skip
-        """A thing at a place along the street; `key` is its distance for the drawing order."""
+    def add(
+        self, mesh: Mesh, across: float, z: float, *, y: float = 0.0, yaw: float = 0.0, scale: float = 1.0,
+        palette: tuple[Colour, ...] = (), key: float | None = None,
+    ) -> None:  # fmt: skip
+        """Puts a thing on the street; `key` is its distance in the drawing order, z unless it is given."""
         x = self.street.x(across, z)
-        if z > 0.5 and abs(x) < 14 + z:  # beyond that no camera sees it
+        if z > 0.5 and abs(x) < 14 + z:  # no camera sees the rest
             self.things.append((z if key is None else key, Placement(mesh, x, z, y, yaw, scale, palette)))
 
     def add_fixed(self, mesh: Mesh, key: float) -> None:
-        """A thing whose mesh is in world coordinates already."""
+        """Puts a thing whose mesh is in world coordinates already."""
         if key > 0.5:
             self.things.append((key, Placement(mesh)))
 
-    def cast(self, across: float, z: float, size: tuple[float, float], y: tuple[float, float], yaw: float = 0.0,
-             contact: bool = False) -> None:  # fmt: skip
-        """A shadow of a box of `size` (width, length), or of a pole or crown."""
-        x, (width, length) = self.street.x(across, z), size
-        sine, cosine = float(np.sin(yaw)), float(np.cos(yaw))
-        ax, az, bx, bz = cosine * width / 2, -sine * width / 2, sine * length / 2, cosine * length / 2
-        outline = ((x - ax - bx, z - az - bz), (x + ax - bx, z + az - bz), (x + ax + bx, z + az + bz), (x - ax + bx, z - az + bz))
-        self.casters.append(Caster(outline, y[0], y[1], contact))
+    def cast(
+        self, across: float, z: float, size: tuple[float, float], y: tuple[float, float], yaw: float = 0.0,
+        contact: bool = False,
+    ) -> None:  # fmt: skip
+        """Adds the shadow of a box of `size` (width, length) between two heights `y`."""
+        x, sine, cosine = self.street.x(across, z), float(np.sin(yaw)), float(np.cos(yaw))
+        wide, long = size[0] / 2, size[1] / 2
+        ax, az, bx, bz = cosine * wide, -sine * wide, sine * long, cosine * long
+        left = (x - ax - bx, z - az - bz), (x - ax + bx, z - az + bz)
+        right = (x + ax + bx, z + az + bz), (x + ax - bx, z + az - bz)
+        self.casters.append(Caster(left + right, y[0], y[1], contact))
 
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
 
-    def pick(self, options: tuple[Colour, ...]) -> Colour:
+    def pick(self, options: Sequence[Choice]) -> Choice:
         return options[int(self.rng.integers(len(options)))]

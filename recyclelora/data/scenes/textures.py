@@ -19,13 +19,13 @@ SEED = 20  # of everything that all scenes share
 class Material(IntEnum):
     """What a face is made of. Facades follow: see `facades.FACADES`."""
 
-    (PLAIN, ASPHALT, CONCRETE, PAVING, COBBLES, GRASS, SOIL, LINE, PLASTER, BRICK, STONE, PLANKS, TILES, METAL, PAINT,
-     GLASS, CLOTH, LEAVES, NEEDLES, BARK, SNOW, SLUSH, RUBBER) = range(23)  # fmt: skip
+    (PLAIN, ASPHALT, CONCRETE, PAVING, COBBLES, GRASS, LINE, PLASTER, BRICK, STONE, PLANKS, TILES, METAL, PAINT,
+     GLASS, CLOTH, LEAVES, NEEDLES, BARK, SNOW, SLUSH, RUBBER) = range(22)  # fmt: skip
 
 
 REPEAT: dict[int, tuple[float, float]] = {
     Material.PLAIN: (0.7, 0.7), Material.ASPHALT: (0.27, 0.27), Material.CONCRETE: (0.25, 0.25),
-    Material.PAVING: (0.5, 0.5), Material.COBBLES: (0.6, 0.6), Material.GRASS: (0.3, 0.3), Material.SOIL: (0.3, 0.3),
+    Material.PAVING: (0.5, 0.5), Material.COBBLES: (0.6, 0.6), Material.GRASS: (0.3, 0.3),
     Material.LINE: (0.8, 0.8), Material.PLASTER: (0.2, 0.2), Material.BRICK: (0.5, 0.5), Material.STONE: (0.4, 0.4),
     Material.PLANKS: (0.5, 0.5), Material.TILES: (0.4, 0.4), Material.METAL: (0.5, 0.5), Material.PAINT: (0.4, 0.4),
     Material.GLASS: (0.3, 0.4), Material.CLOTH: (1.5, 1.5), Material.LEAVES: (0.45, 0.45),
@@ -57,38 +57,39 @@ def draw_courses(rng: np.random.Generator, rows: int, columns: int, joint: int, 
     return shade.astype(np.float32), seams.astype(np.float32)
 
 
+COURSES = {  # rows and columns of blocks, width of a joint in pixels, variation of the blocks
+    Material.PAVING: (4, 4, 3, 0.04), Material.COBBLES: (16, 12, 4, 0.08), Material.BRICK: (26, 8, 3, 0.09),
+    Material.STONE: (6, 4, 4, 0.08), Material.TILES: (10, 12, 4, 0.07),
+}  # fmt: skip
+GROWN = {Material.LEAVES: (1.0, 0.2), Material.NEEDLES: (0.6, 0.2), Material.GRASS: (1.4, 0.1)}  # stretch, contrast
+ROUGH = {  # fine and coarse variation
+    Material.CONCRETE: (0.03, 0.05), Material.LINE: (0.05, 0.05),
+    Material.PLASTER: (0.015, 0.045), Material.CLOTH: (0.09, 0.05), Material.SNOW: (0.02, 0.03),
+    Material.SLUSH: (0.05, 0.05), Material.METAL: (0.02, 0.05), Material.RUBBER: (0.08, 0.02),
+}  # fmt: skip
+
+
 def draw_grey(material: Material, rng: np.random.Generator) -> Floats:
     """Brightness (TILE, TILE) of a material, around 0.85."""
     rough, fine, cloud = (draw_noise(rng, slope) for slope in (0.5, 0.1, 1.5))
     if material is Material.ASPHALT:
-        return 0.84 + 0.07 * fine + 0.03 * rough + 0.05 * cloud + 0.12 * (fine > 2.2)
-    if material in (Material.PAVING, Material.COBBLES, Material.BRICK, Material.STONE, Material.TILES):
-        layout = {
-            Material.PAVING: (4, 4, 3, 0.04), Material.COBBLES: (16, 12, 4, 0.08), Material.BRICK: (26, 8, 3, 0.09),
-            Material.STONE: (6, 4, 4, 0.08), Material.TILES: (10, 12, 4, 0.07),
-        }  # fmt: skip
-        shade, seams = draw_courses(rng, *layout[material])
-        return (0.86 + shade + 0.03 * fine + 0.03 * cloud) * (1 - 0.3 * seams)
-    if material in (Material.LEAVES, Material.NEEDLES, Material.GRASS):
-        stretch = {Material.LEAVES: 1.0, Material.NEEDLES: 0.6, Material.GRASS: 1.4}[material]
-        leaf = draw_noise(rng, 0.7, stretch=stretch)
-        contrast = 0.10 if material is Material.GRASS else 0.2
-        return 0.78 + contrast * leaf + 0.05 * fine + (0.06 * cloud if material is Material.GRASS else 0)
-    if material in (Material.PLANKS, Material.BARK):
-        grain = draw_noise(rng, 0.7, stretch=6.0)
-        boards = (np.arange(TILE) * 12 // TILE)[None]
-        if material is Material.BARK:
-            return 0.75 + 0.16 * grain
-        seam = (np.arange(TILE) * 12 % TILE < 30)[None]
-        return (0.84 + 0.05 * grain + rng.normal(0, 0.06, 12)[boards]) * (1 - 0.45 * seam)
-    if material is Material.SLUSH:
-        return 0.88 + 0.05 * rough + 0.05 * cloud
-    amount = {
-        Material.CONCRETE: (0.03, 0.05), Material.SOIL: (0.10, 0.07), Material.LINE: (0.05, 0.05),
-        Material.PLASTER: (0.015, 0.045), Material.CLOTH: (0.09, 0.05), Material.SNOW: (0.02, 0.03),
-        Material.METAL: (0.02, 0.05), Material.RUBBER: (0.08, 0.02),
-    }.get(material, (0.03, 0.02))  # fmt: skip
-    return 0.88 + amount[0] * rough + amount[1] * cloud
+        grey = 0.84 + 0.07 * fine + 0.03 * rough + 0.05 * cloud + 0.12 * (fine > 2.2)
+    elif material in COURSES:
+        shade, seams = draw_courses(rng, *COURSES[material])
+        grey = (0.86 + shade + 0.03 * fine + 0.03 * cloud) * (1 - 0.3 * seams)
+    elif material in GROWN:
+        stretch, contrast = GROWN[material]
+        grey = 0.78 + contrast * draw_noise(rng, 0.7, stretch=stretch) + 0.05 * fine + 0.03 * cloud
+    elif material is Material.BARK:
+        grey = 0.75 + 0.16 * draw_noise(rng, 0.7, stretch=6.0)
+    elif material is Material.PLANKS:
+        board = np.arange(TILE) * 12
+        grey = 0.84 + 0.05 * draw_noise(rng, 0.7, stretch=6.0) + rng.normal(0, 0.06, 12)[board // TILE]
+        grey = grey * np.where(board % TILE < 30, 0.55, 1)
+    else:
+        small, large = ROUGH.get(material, (0.03, 0.02))
+        grey = 0.88 + small * rough + large * cloud
+    return np.asarray(grey, np.float32)
 
 
 def draw_material(material: Material) -> Floats:
@@ -98,11 +99,11 @@ def draw_material(material: Material) -> Floats:
     texture[..., :3] = draw_grey(material, rng)[..., None]
     height = np.linspace(0, 2.5, TILE, dtype=np.float32)[:, None, None]  # metres: REPEAT of PAINT and GLASS
     if material is Material.PAINT:  # a car mirrors the road below its shoulder and the sky above
-        texture[..., :3] *= 0.72 + 0.25 / (1 + np.exp(-(height - 0.72) * 14)) + 0.15 * np.exp(-(((height - 0.9) * 9) ** 2))
-    if material is Material.GLASS:
-        streak = draw_noise(rng, 1.4, stretch=0.5)[..., None]
-        texture[..., :3] *= 0.75 + 0.2 * (height % 1.25) + 0.1 * streak
-    if material in (Material.GRASS, Material.LEAVES):
+        sky, shoulder = 1 / (1 + np.exp(-14 * (height - 0.72))), np.exp(-((9 * (height - 0.9)) ** 2))
+        texture[..., :3] *= 0.72 + 0.25 * sky + 0.15 * shoulder
+    elif material is Material.GLASS:
+        texture[..., :3] *= 0.75 + 0.2 * (height % 1.25) + 0.1 * draw_noise(rng, 1.4, stretch=0.5)[..., None]
+    elif material in (Material.GRASS, Material.LEAVES):
         hue = draw_noise(rng, 1.2)
         texture[..., 0] *= 1 + 0.07 * hue
         texture[..., 2] *= 1 - 0.08 * hue

@@ -14,11 +14,14 @@ from .sky import CLOUDS, cast_shadows, draw_clouds, paint_sky
 from .textures import SEED
 
 AMBIENT = (0.024, 0.027, 0.042)  # light of a city's night sky
+SHADOW = 0.92  # how much of the sun a shadow takes away
 GRAIN = 600  # pixels of the noise that pictures are cut from
 SODIUM = (1.0, 0.66, 0.34)
 
 
-def develop(scene: Scene, camera: Camera, frame: Frame, conditions: Conditions, look: Look, rng: np.random.Generator) -> Floats:
+def develop(
+    scene: Scene, camera: Camera, frame: Frame, conditions: Conditions, look: Look, rng: np.random.Generator
+) -> Floats:
     """The picture (H, W, 3) in display values, 0 to 1, before the lens."""
     rays = camera.rays()
     colour = shade_ground(frame, scene, camera, conditions, look)
@@ -43,7 +46,7 @@ def shade_ground(frame: Frame, scene: Scene, camera: Camera, conditions: Conditi
     sunless, covered = cast_shadows(scene.casters, camera, look)
     light = look.light
     beam = light.beam * max(float(light.sun[1]), 0.0)
-    lost = conditions.shadow * beam / (beam + light.above)
+    lost = SHADOW * beam / (beam + light.above)
     shade = 1 - sunless[..., None] * lost
     shade *= 1 - 0.62 * covered[..., None]
     return np.asarray(np.where(frame.lying[..., None], frame.colour * shade, frame.colour), np.float32)
@@ -61,8 +64,8 @@ def light_night(scene: Scene, camera: Camera, frame: Frame, rays: Floats) -> Flo
     across, rise = rays[..., 0] / rays[..., 2], (y - camera.height * 0.45) / np.maximum(frame.depth, 1)
     spread = np.exp((across / -0.42) * (across / 0.42)) * (1 + 1.2 * np.exp((across / -0.12) * (across / 0.12)))
     own = (spread / (1 + np.exp((rise + 0.005) * 60)) + 0.06) * np.minimum(42 / (frame.depth + 4) ** 2, 0.30)
-    light = np.array(AMBIENT, np.float32) + pools[..., None] * (np.array(SODIUM, np.float32) * 62)
-    return np.asarray(light + own[..., None] * np.array([2.3, 2.25, 2.1], np.float32), np.float32)
+    light = np.array(AMBIENT, np.float32) + pools[..., None] * (np.array(SODIUM, np.float32) * 48)
+    return np.asarray(light + own[..., None] * np.array([1.7, 1.66, 1.55], np.float32), np.float32)
 
 
 def add_haze(colour: Floats, frame: Frame, conditions: Conditions, look: Look) -> Floats:
@@ -132,7 +135,7 @@ def add_rain(colour: Floats, conditions: Conditions, rng: np.random.Generator) -
         long = 5 + 22 * near**3
         x, y = x * WIDTH, y * HEIGHT
         brush.line((x, y, x + slant * long, y + long), fill=int(24 + 46 * near**2))
-    veil = np.asarray(mask.filter(ImageFilter.GaussianBlur(0.5)), np.float32)[..., None] / 255
+    veil = np.asarray(mask.filter(ImageFilter.GaussianBlur(0.5)), np.float32)[..., None] * np.float32(1 / 255)
     colour = colour + (np.float32(0.62) - colour) * veil
     for x, y, size in rng.random((int(rng.integers(6, 26)), 3)).tolist():
         radius = 2 + int(5 * size**2)
@@ -155,7 +158,7 @@ def add_flakes(colour: Floats, conditions: Conditions, rng: np.random.Generator)
         for x, y, size in rng.random((count, 3)).tolist():
             x, y, radius = x * WIDTH, y * HEIGHT, 1.6 + 2.2 * size if near else 0.3 + 0.9 * size
             brush.ellipse((x - radius, y - radius * 1.2, x + radius, y + radius * 1.2), fill=int(120 + 100 * size))
-        veil = np.asarray(mask.filter(ImageFilter.GaussianBlur(blur)), np.float32)[..., None] / 255
+        veil = np.asarray(mask.filter(ImageFilter.GaussianBlur(blur)), np.float32)[..., None] * np.float32(1 / 255)
         colour = colour + (np.float32(0.9) - colour) * veil
     return colour
 
@@ -164,15 +167,15 @@ def add_flakes(colour: Floats, conditions: Conditions, rng: np.random.Generator)
 def draw_grain() -> Floats:
     """Sensor noise (GRAIN, GRAIN, 3): of brightness mostly, of colour half as much."""
     rng = np.random.default_rng([SEED, 700])
-    grain = rng.standard_normal((GRAIN, GRAIN, 1), np.float32) + 0.5 * rng.standard_normal((GRAIN, GRAIN, 3), np.float32)
-    return np.asarray(grain, np.float32)
+    grey, tinted = (rng.standard_normal((GRAIN, GRAIN, channels), np.float32) for channels in (1, 3))
+    return np.asarray(grey + 0.5 * tinted, np.float32)
 
 
 def expose(colour: Floats, conditions: Conditions, look: Look, rng: np.random.Generator) -> Floats:
     """Film: exposure and its shoulder, vignette, colour response, saturation, contrast, blur and noise."""
     light = np.maximum(colour, 0) * (np.array(conditions.response, np.float32) * np.float32(look.exposure))
     if conditions.vignette:
-        y, x = np.mgrid[-1:1:240j, -1:1:320j].astype(np.float32)
+        y, x = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None], np.linspace(-1, 1, WIDTH, dtype=np.float32)
         light = light * (1 - conditions.vignette * np.clip((x * x + y * y) / 2, 0, 1) ** 1.3)[..., None]
     display = np.sqrt(1 - np.exp(-1.15 * light))
     grey = display @ np.array([0.3, 0.59, 0.11], np.float32)
