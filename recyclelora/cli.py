@@ -91,9 +91,20 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line as a namespace. Overrides may stand before and after options, which argparse alone refuses."""
+    parser = build_parser()
+    given, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(given, "overrides") or any(argument.startswith("-") for argument in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        given.overrides = [*given.overrides, *rest]
+    return given
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    given = build_parser().parse_args(arguments)
+    given = parse(arguments)
     given.environment = {name: os.environ.get(name) or None for name in
                          ("DATA_ROOT", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "RECYCLELORA_CACHE")}
     signal.signal(signal.SIGTERM, _interrupt)

@@ -28,7 +28,8 @@ class Settings:
         method = values.get("adapter.method")
         if method is not None and method != merged.get("adapter.method", "recyclelora"):
             for key in [key for key in merged if key.startswith("adapter.")]:
-                del merged[key], origins[key]
+                del merged[key]
+                origins.pop(key, None)
         for key, value in values.items():
             merged[key] = value
             origins[key] = origin if isinstance(origin, str) else origin[key]

@@ -173,7 +173,7 @@ def predict(given: argparse.Namespace) -> int:
 def _read_image(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
     try:
         with PillowImage.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.array(image.convert("RGB"))  # a copy: torch wants what it may write to
     except (OSError, SyntaxError) as error:
         raise InputError(f"{path}: not a readable image ({error})") from None
 

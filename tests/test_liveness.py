@@ -94,7 +94,8 @@ def test_every_setting_of_training_is_live(key: str, tmp_path: Path, cache: Path
 
     places = Places(tmp_path, cache, None)
     value = {"data.crop": [56, 42], "head.width": 64, "head.attention_heads": 8, "head.points": 32,
-             "training.iterations": 8, "data.train_images": 5, "data.batch_size": 3}.get(key, OTHER[key])
+             "training.iterations": 8, "data.train_images": 5, "data.batch_size": 3, "adapter.sub.rank": 3,
+             "head.queries": 24, "training.lr": 2e-3}.get(key, OTHER[key])
     base = Settings(dict(TINY))
     one, other = base.resolve(), base.override({key: value}, "x").resolve()
     if key == "head.points":

@@ -20,7 +20,7 @@ _FORMAT = 1
 _KEY = "recyclelora"  # the metadata entry that holds the adaptation
 
 
-def save_adapter(vit: nn.Module, path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
+def save_adapter(vit: nn.Module, path: Path | str, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write the adapters of `vit` alone: per layer the factors as they are and as they started; in the header how it
     was adapted, the sha256 of the base it belongs to, and `metadata`. Raises AdapterError for a plain model."""
     settings = asdict(_adaptation(vit))
@@ -34,16 +34,16 @@ def save_adapter(vit: nn.Module, path: Path, *, metadata: Mapping[str, str] | No
                             f"{name}.start_a_{which}": start.a.argmax(1) if settings["init"] == "rrqr" else start.a,
                             f"{name}.start_b_{which}": start.b}
     settings |= {"format": _FORMAT, "content": _content(tensors)}
-    _save(tensors, path, {**(metadata or {}), _KEY: json.dumps(settings, sort_keys=True)})
+    _save(tensors, Path(path), {**(metadata or {}), _KEY: json.dumps(settings, sort_keys=True)})
 
 
-def load_adapter(vit: nn.Module, path: Path) -> None:
+def load_adapter(vit: nn.Module, path: Path | str) -> None:
     """Adapt the plain `vit` from a file of `save_adapter`: forward passes are those of the saved model, bit for bit.
 
     Raises AdapterError for a file that is not one, is damaged or belongs to another base."""
     if adapted_layers(vit):
         raise AdapterError("the model is adapted already; merge it first, or build another")
-    adaptation, tensors = _read(path)
+    adaptation, tensors = _read(Path(path))
     base = base_digest(vit)
     if base != adaptation.base:
         raise AdapterError(f"{path}: belongs to base {str(adaptation.base)[:12]}, this model is {str(base)[:12]}; "

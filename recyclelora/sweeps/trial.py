@@ -123,7 +123,7 @@ def _train(config: Config, segmentor: Segmentor, domains: Domains, folder: Path,
     history = History(folder / "history.jsonl", start)
     total, started = settings.iterations, time.monotonic()
     if start:
-        report(Progress(start, total, history.newest, history.entries))
+        report(Progress(start, total, history.newest, list(history.entries)))
     with closing(_batches(config, domains, start)) as source:
         for step in train(segmentor, optimiser, source, start=start, stop=total, total=total, seed=config.seed,
                           device=device, clip=settings.clip, power=settings.power,

@@ -9,17 +9,18 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from .camera import HEIGHT, WIDTH, bend
-from .domains import CONDITIONS, aim_camera, draw_look
-from .layout import build_scene
-from .raster import render_mesh
-from .weather import develop
+from recyclelora.data.scenes.camera import HEIGHT, WIDTH, bend
+from recyclelora.data.scenes.domains import CONDITIONS, aim_camera, draw_look
+from recyclelora.data.scenes.layout import build_scene
+from recyclelora.data.scenes.raster import render_mesh
+from recyclelora.data.scenes.street import FEATURED
+from recyclelora.data.scenes.weather import develop
+from recyclelora.errors import InputError
 
 DOMAINS: tuple[str, ...] = ("day", "night", "fog", "rain", "snow", "dusk", "city", "camera")
 SPLITS: dict[str, int] = {"train": 512, "val": 64, "test": 64}  # images per domain
 SIZE = (HEIGHT, WIDTH)
-VERSION = 1  # raised whenever a pixel changes
+VERSION = 2  # raised whenever a pixel changes
 
 __all__ = ["DOMAINS", "SIZE", "SPLITS", "VERSION", "render", "render_seed", "scene_seed"]
 
@@ -30,14 +31,17 @@ def check_domain(domain: str) -> None:
 
 
 def scene_seed(domain: str, split: str, index: int) -> int:
-    """The number a scene is made from. Raises InputError for a domain, split or index that does not exist."""
+    """The number a scene is made from; its remainder by len(FEATURED) says what is on the street for certain.
+
+    Raises InputError for a domain, split or index that does not exist."""
     check_domain(domain)
     if split not in SPLITS:
         raise InputError(f"no split {split!r} of scenes: choose one of {', '.join(SPLITS)}")
     if not 0 <= index < SPLITS[split]:
         raise InputError(f"no image {index} in split {split!r} of scenes: choose 0 to {SPLITS[split] - 1}")
     digest = hashlib.sha256(f"scenes/{domain}/{split}/{index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big")
+    seed = int.from_bytes(digest[:8], "big")
+    return seed - seed % len(FEATURED) + index % len(FEATURED)  # so that few images in a row feature all rare vehicles
 
 
 def render(domain: str, split: str, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -54,7 +58,7 @@ def render_seed(seed: int, domain: str) -> tuple[NDArray[np.uint8], NDArray[np.u
     Raises InputError for a domain that does not exist."""
     check_domain(domain)
     layout, appearance = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
-    scene = build_scene(layout, "city" if domain == "city" else "home")
+    scene = build_scene(layout, "city" if domain == "city" else "home", FEATURED[seed % len(FEATURED)])
     conditions = CONDITIONS[domain]
     camera, look = aim_camera(domain, scene.street, appearance), draw_look(conditions, appearance)
     frame = render_mesh(scene.mesh, camera, look.light)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .facades import draw_facades
-from .textures import TILE, Floats, Material, draw_material
+from recyclelora.data.scenes.facades import draw_facades
+from recyclelora.data.scenes.textures import TILE, Floats, Material, draw_material
 
 LEVELS = TILE.bit_length()  # TILE, TILE / 2, ..., 1
 

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .facades import BAYS, FACADES, GROUND_FLOORS
-from .mesh import Colour, Id, Mesh, Point, Sketch, box
-from .plants import LEAVES
-from .textures import Material
+from recyclelora.data.scenes.facades import BAYS, FACADES, GROUND_FLOORS
+from recyclelora.data.scenes.mesh import Colour, Id, Mesh, Point, Sketch, box
+from recyclelora.data.scenes.plants import LEAVES
+from recyclelora.data.scenes.textures import Material
 
 WALLS: dict[str, tuple[Colour, ...]] = {
     "home": ((0.93, 0.87, 0.72), (0.90, 0.80, 0.66), (0.88, 0.86, 0.82), (0.84, 0.72, 0.62), (0.78, 0.80, 0.80),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .mesh import Floats
+from recyclelora.data.scenes.mesh import Floats
 
 HEIGHT, WIDTH = 240, 320
 NEAR = 0.4  # metres: what is nearer is cut off

@@ -4,9 +4,22 @@ from functools import cache
 
 import numpy as np
 
-from .mesh import Colour, Id, Mesh, Sketch, box
-from .panels import AMBER, BLACK, CABIN, DARK, GLASS, PAINT, WHITE, add_end, add_lamps, add_side, add_wheel, frame
-from .textures import Material
+from recyclelora.data.scenes.mesh import Colour, Id, Mesh, Sketch, box
+from recyclelora.data.scenes.panels import (
+    AMBER,
+    BLACK,
+    CABIN,
+    DARK,
+    GLASS,
+    PAINT,
+    WHITE,
+    add_end,
+    add_lamps,
+    add_side,
+    add_wheel,
+    frame,
+)
+from recyclelora.data.scenes.textures import Material
 
 
 @cache

@@ -3,9 +3,9 @@
 from functools import cache
 from typing import NamedTuple
 
-from .mesh import Colour, Id, Mesh, Point, Sketch
-from .panels import DARK, GLASS, PAINT, WHITE, add_end, add_lamps, add_side, add_wheel, frame
-from .textures import Material
+from recyclelora.data.scenes.mesh import Colour, Id, Mesh, Point, Sketch
+from recyclelora.data.scenes.panels import DARK, GLASS, PAINT, WHITE, add_end, add_lamps, add_side, add_wheel, frame
+from recyclelora.data.scenes.textures import Material
 
 
 class Body(NamedTuple):

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .cycles import build_cycle
-from .mesh import Colour
-from .people import build_person, choose_clothes
-from .stage import Stage
-from .street import KERB
+from recyclelora.data.scenes.cycles import build_cycle
+from recyclelora.data.scenes.mesh import Colour
+from recyclelora.data.scenes.people import build_person, choose_clothes
+from recyclelora.data.scenes.stage import Stage
+from recyclelora.data.scenes.street import KERB
 
 BUSY = {"shops": 6.0, "houses": 2.5, "works": 2.0, "park": 3.5}  # walkers on a pavement, and half as many beside them
 

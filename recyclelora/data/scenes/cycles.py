@@ -4,9 +4,9 @@ Palette slots: those of the rider, and 5 for the paint."""
 
 from functools import cache
 
-from .mesh import Colour, Id, Mesh, Sketch, add_limb, disk
-from .people import draw_rider
-from .textures import Material
+from recyclelora.data.scenes.mesh import Colour, Id, Mesh, Sketch, add_limb, disk
+from recyclelora.data.scenes.people import draw_rider
+from recyclelora.data.scenes.textures import Material
 
 PAINT = 5
 TYRE: Colour = (0.12, 0.12, 0.12)

@@ -6,10 +6,10 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from .camera import Camera
-from .mesh import Colour
-from .raster import Light
-from .street import Street
+from recyclelora.data.scenes.camera import Camera
+from recyclelora.data.scenes.mesh import Colour
+from recyclelora.data.scenes.raster import Light
+from recyclelora.data.scenes.street import Street
 
 Range: TypeAlias = tuple[float, float]
 DARKNESS: Colour = (0, 0, 0)

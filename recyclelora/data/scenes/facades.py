@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .textures import SEED, TILE, Floats, Material, draw_courses, draw_noise
+from recyclelora.data.scenes.textures import SEED, TILE, Floats, Material, draw_courses, draw_noise
 
 BAYS = 3
 FIRST = len(Material)

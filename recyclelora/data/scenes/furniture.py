@@ -4,8 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from .mesh import Colour, Id, Mesh, Points, Sketch, box, disk
-from .textures import Material
+from recyclelora.data.scenes.mesh import Colour, Id, Mesh, Points, Sketch, box, disk
+from recyclelora.data.scenes.textures import Material
 
 STEEL: Colour = (0.55, 0.56, 0.57)
 PAINTED: Colour = (0.34, 0.38, 0.37)

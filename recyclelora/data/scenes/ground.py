@@ -5,9 +5,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .mesh import FACE, Colour, Floats, Id, Mesh
-from .street import FAR, KERB, Street
-from .textures import REPEAT, Material
+from recyclelora.data.scenes.mesh import FACE, Colour, Floats, Id, Mesh
+from recyclelora.data.scenes.street import FAR, KERB, Street
+from recyclelora.data.scenes.textures import REPEAT, Material
 
 Across: TypeAlias = float | list[float] | NDArray[np.floating]
 WHITE: Colour = (0.86, 0.86, 0.84)
@@ -22,14 +22,15 @@ def lay(
     """Patches between positions `across` and `along`, given as numbers or as arrays of one length.
 
     `y` are the heights at across[0] and across[1]; `cap` is the share that lying snow covers, -1 for all of it."""
-    s0, s1, z0, z1 = np.broadcast_arrays(*(np.atleast_1d(np.asarray(a, np.float32)) for a in (*across, *along)))
-    points = np.empty((len(s0), 4, 3), np.float32)
+    (s0, s1), (z0, z1) = ([np.asarray(end, np.float32) for end in pair] for pair in (across, along))
+    count = max(array.size for array in (s0, s1, z0, z1))
+    points = np.empty((count, 4, 3), np.float32)
     for corner, (s, height, z) in enumerate(((s0, y[0], z0), (s1, y[1], z0), (s1, y[1], z1), (s0, y[0], z1))):
         points[:, corner, 0], points[:, corner, 1], points[:, corner, 2] = s + street.curve * z * z, height, z
-    faces = np.zeros(len(s0), FACE)
+    faces = np.zeros(count, FACE)
     faces["label"], faces["material"], faces["colour"], faces["repeat"] = label, material, colour, REPEAT[material]
     faces["slot"], faces["stamp"], faces["cap"] = -1, -1, cap
-    return Mesh(points.reshape(-1, 3), np.full(len(s0), 4, np.int32), faces)
+    return Mesh(points.reshape(-1, 3), np.full(count, 4, np.int32), faces)
 
 
 def cut(street: Street, *, through: bool = False) -> tuple[Floats, Floats]:

@@ -2,10 +2,17 @@
 
 import numpy as np
 
-from .furniture import SIGNS, build_bollard, build_gantry, build_lamp, build_sign, build_traffic_light
-from .lots import plant_tree
-from .stage import Stage
-from .street import KERB
+from recyclelora.data.scenes.furniture import (
+    SIGNS,
+    build_bollard,
+    build_gantry,
+    build_lamp,
+    build_sign,
+    build_traffic_light,
+)
+from recyclelora.data.scenes.lots import plant_tree
+from recyclelora.data.scenes.stage import Stage
+from recyclelora.data.scenes.street import KERB
 
 
 def furnish(stage: Stage) -> None:

@@ -4,15 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .buildings import build_skyline
-from .crowd import populate
-from .ground import lay_ground
-from .kerbside import furnish
-from .lots import fill_lots
-from .mesh import Mesh, Placement, join
-from .stage import Caster, Spot, Stage
-from .street import FAR, Street, sample_street
-from .traffic import drive
+from recyclelora.data.scenes.buildings import build_skyline
+from recyclelora.data.scenes.crowd import populate
+from recyclelora.data.scenes.ground import lay_ground
+from recyclelora.data.scenes.kerbside import furnish
+from recyclelora.data.scenes.lots import fill_lots
+from recyclelora.data.scenes.mesh import Mesh, Placement, join
+from recyclelora.data.scenes.stage import Caster, Spot, Stage
+from recyclelora.data.scenes.street import FAR, Street, sample_street
+from recyclelora.data.scenes.traffic import drive
 
 
 class Scene(NamedTuple):
@@ -22,9 +22,9 @@ class Scene(NamedTuple):
     lamps: tuple[Spot, ...]  # heads of street lamps
 
 
-def build_scene(rng: np.random.Generator, style: str) -> Scene:
-    """A street of the city `style` ("home" or "city") with everything on it."""
-    street = sample_street(rng, style)
+def build_scene(rng: np.random.Generator, style: str, featured: str) -> Scene:
+    """A street of the city `style` ("home" or "city") with everything on it, and one of FEATURED for certain."""
+    street = sample_street(rng, style, featured)
     stage = Stage(street, rng)
     ground = lay_ground(street, rng)
     for side in range(2):

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .buildings import Lot, build_house
-from .furniture import PIECE, add_wall, build_fence
-from .mesh import Colour, Placement, Sketch
-from .plants import LEAVES, VARIANTS, build_bush, build_tree, build_tuft
-from .stage import Caster, Stage
-from .street import KERB
-from .textures import Material
+from recyclelora.data.scenes.buildings import Lot, build_house
+from recyclelora.data.scenes.furniture import PIECE, add_wall, build_fence
+from recyclelora.data.scenes.mesh import Colour, Placement, Sketch
+from recyclelora.data.scenes.plants import LEAVES, VARIANTS, build_bush, build_tree, build_tuft
+from recyclelora.data.scenes.stage import SHADOWS, Caster, Stage
+from recyclelora.data.scenes.street import KERB
+from recyclelora.data.scenes.textures import Material
 
 KINDS = ("house", "wall", "fence", "garden")
 SHARES = {  # of the kinds, by what stands along the street
@@ -76,7 +76,8 @@ def put_house(stage: Stage, side: int, span: tuple[float, float]) -> None:
     mesh, height = build_house(lot, street.style, street.kind, stage.rng)
     stage.add_fixed(mesh, z1)
     back = lot.x + sign * 10
-    stage.casters.append(Caster(((lot.x, z0), (back, z0), (back, z1), (lot.x, z1)), 0.0, height, False))
+    if z0 < SHADOWS:
+        stage.casters.append(Caster(((lot.x, z0), (back, z0), (back, z1), (lot.x, z1)), 0.0, height, False))
 
 
 def cut_pieces(span: tuple[float, float]) -> list[tuple[float, float]]:
@@ -133,11 +134,11 @@ def plant_tree(stage: Stage, across: float, z: float, scale: float, street_tree:
     """A tree and its shadow; a `street_tree` lets people pass under its crown."""
     style, rng = stage.street.style, stage.rng
     kind = stage.pick(SPECIES[style][: 3 if street_tree else None])
-    tree = build_tree(kind, int(rng.integers(VARIANTS)), z > 42)
+    tree = build_tree(kind, int(rng.integers(VARIANTS)), z > 32)
     stage.add(tree, across, z, y=KERB, scale=scale, palette=(stage.pick(LEAVES[style]),))
     stage.cast(across, z, (0.3 * scale, 0.3 * scale), (0, 3 * scale), contact=True)
     wide = CROWNS[kind] * scale
-    for k in range(7 if z < 45 else 3):  # the gaps in a crown let sun through
+    for k in range(7 if z < 32 else 3):  # the gaps in a crown let sun through
         angle, reach, size = 2.4 * k, wide * 0.16 * float(np.sqrt(k)), wide * float(rng.uniform(0.24, 0.42))
         x, y = across + reach * float(np.cos(angle)), scale * float(rng.uniform(3.0, 6.8))
         stage.cast(x, z + reach * float(np.sin(angle)), (size, size), (y, y + 0.4), angle)

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .textures import REPEAT, Material
+from recyclelora.data.scenes.textures import REPEAT, Material
 
 Floats: TypeAlias = NDArray[np.float32]
 Colour: TypeAlias = tuple[float, float, float]  # display values, 0 to 1

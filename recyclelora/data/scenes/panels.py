@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from .mesh import Colour, Point, Sketch, disk
-from .textures import Material
+from recyclelora.data.scenes.mesh import Colour, Point, Sketch, disk
+from recyclelora.data.scenes.textures import Material
 
 GLASS: Colour = (0.30, 0.35, 0.40)
 DARK: Colour = (0.13, 0.13, 0.14)

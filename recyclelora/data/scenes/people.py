@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from .mesh import Colour, Id, Mesh, Sketch, add_limb, disk
-from .textures import Material
+from recyclelora.data.scenes.mesh import Colour, Id, Mesh, Sketch, add_limb, disk
+from recyclelora.data.scenes.textures import Material
 
 SKIN, HAIR, TOP, LEGS, SHOES = range(5)
 SKINS: tuple[Colour, ...] = ((0.90, 0.74, 0.63), (0.80, 0.62, 0.50), (0.60, 0.44, 0.34), (0.42, 0.30, 0.23))

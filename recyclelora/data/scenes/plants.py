@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .mesh import Colour, Id, Mesh, Sketch, add_limb
-from .textures import SEED, Material
+from recyclelora.data.scenes.mesh import Colour, Id, Mesh, Sketch, add_limb
+from recyclelora.data.scenes.textures import SEED, Material
 
 VARIANTS = 6
 LEAVES: dict[str, tuple[Colour, ...]] = {

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .atlas import LEVELS, build_atlas
-from .camera import HEIGHT, NEAR, WIDTH, Camera, clip_near, pixel_axes, to_pixels
-from .mesh import Floats, Id, Mesh
-from .textures import TILE, Material, draw_stamps
+from recyclelora.data.scenes.atlas import LEVELS, build_atlas
+from recyclelora.data.scenes.camera import HEIGHT, NEAR, WIDTH, Camera, clip_near, pixel_axes, to_pixels
+from recyclelora.data.scenes.mesh import Floats, Id, Mesh
+from recyclelora.data.scenes.textures import TILE, Material, draw_stamps
 
 OVER = 2  # samples per pixel and axis
 SLANT = 1.7  # blur of slanted textures: 2 would never shimmer, 1.5 is sharper the more slanted

@@ -5,11 +5,11 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .camera import HEIGHT, NEAR, WIDTH, Camera, clip_near, to_pixels
-from .domains import Conditions, Look
-from .mesh import Floats
-from .stage import Caster
-from .textures import SEED, draw_noise
+from recyclelora.data.scenes.camera import HEIGHT, NEAR, WIDTH, Camera, clip_near, to_pixels
+from recyclelora.data.scenes.domains import Conditions, Look
+from recyclelora.data.scenes.mesh import Floats
+from recyclelora.data.scenes.stage import Caster
+from recyclelora.data.scenes.textures import SEED, draw_noise
 
 CLOUDS = 512  # pixels of the cloud texture, a power of two
 
@@ -87,12 +87,9 @@ def cast_shadows(casters: tuple[Caster, ...], camera: Camera, look: Look) -> tup
     slide = -float(sun[0] / sun[1]), -float(sun[2] / sun[1])
     thrown, touching = [], []
     for caster in casters:
-        near = min(z for _, z in caster.outline)
-        if near > 80:
-            continue
         if look.light.beam.max() > 0:
             ends = [(x + slide[0] * y, z + slide[1] * y) for x, z in caster.outline for y in (caster.y0, caster.y1)]
             thrown.append(wrap(ends))
-        if caster.contact and near < 60:
+        if caster.contact:
             touching.append(list(caster.outline))
     return draw_outlines(thrown, camera, 1.0), draw_outlines(touching, camera, 2.0)

@@ -5,10 +5,11 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
-from .mesh import Colour, Mesh, Placement
-from .street import Street
+from recyclelora.data.scenes.mesh import Colour, Mesh, Placement
+from recyclelora.data.scenes.street import Street
 
 Spot: TypeAlias = tuple[float, float, float]
+SHADOWS = 70.0  # metres: farther shadows are too thin to see
 Choice = TypeVar("Choice")
 
 
@@ -49,6 +50,8 @@ class Stage:
         contact: bool = False,
     ) -> None:  # fmt: skip
         """Adds the shadow of a box of `size` (width, length) between two heights `y`."""
+        if z > SHADOWS:
+            return
         x, sine, cosine = self.street.x(across, z), float(np.sin(yaw)), float(np.cos(yaw))
         wide, long = size[0] / 2, size[1] / 2
         ax, az, bx, bz = cosine * wide, -sine * wide, sine * long, cosine * long

@@ -6,6 +6,7 @@ import numpy as np
 
 FAR = 170.0  # metres: where the street ends
 KERB = 0.13
+FEATURED = ("bus", "truck", "tram", "motorcycle", "bicycle")  # one of these is on every street
 
 
 class Street(NamedTuple):
@@ -22,6 +23,7 @@ class Street(NamedTuple):
     yard: tuple[float, float]
     crossing: tuple[float, float] | None  # another street, from z to z
     tracks: bool  # trams run in the lanes next to the middle
+    featured: str  # which of FEATURED is there for certain
 
     def edge(self, side: int) -> float:
         """Distance from the middle to the kerb; `side` is 0 left, 1 right."""
@@ -48,9 +50,9 @@ class Street(NamedTuple):
         return float(np.arctan(2 * self.curve * z))
 
 
-def sample_street(rng: np.random.Generator, style: str) -> Street:
+def sample_street(rng: np.random.Generator, style: str, featured: str) -> Street:
     kind = str(rng.choice(["shops", "houses", "works", "park"], p=[0.48, 0.26, 0.14, 0.12]))
-    shops, tracks = kind == "shops", bool(rng.random() < 0.46)
+    shops, tracks = kind == "shops", bool(rng.random() < 0.28) or featured == "tram"
     lanes = 2 if tracks or rng.random() < (0.22 if style == "home" else 0.6) else 1
     start = float(rng.uniform(16, 48))
 
@@ -71,4 +73,5 @@ def sample_street(rng: np.random.Generator, style: str) -> Street:
         yard=(0.0, 0.0) if shops else draw(1.0, 1.5, 4.5),
         crossing=(start, start + float(rng.uniform(8, 13))) if rng.random() < 0.5 else None,
         tracks=tracks,
+        featured=featured,
     )

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .carriers import build_bus, build_tram, build_truck
-from .cars import BODIES, build_car
-from .crowd import add_cycle
-from .mesh import Colour
-from .stage import Stage
+from recyclelora.data.scenes.carriers import build_bus, build_tram, build_truck
+from recyclelora.data.scenes.cars import BODIES, build_car
+from recyclelora.data.scenes.crowd import add_cycle
+from recyclelora.data.scenes.mesh import Colour
+from recyclelora.data.scenes.stage import Stage
 
 PAINTS: dict[str, tuple[Colour, ...]] = {
     "home": ((0.12, 0.12, 0.13), (0.85, 0.85, 0.84), (0.62, 0.63, 0.65), (0.36, 0.38, 0.40), (0.16, 0.22, 0.40),
@@ -22,7 +22,7 @@ LIVERIES: dict[str, tuple[Colour, ...]] = {
 }
 CONTAINERS: tuple[Colour, ...] = ((0.88, 0.88, 0.87), (0.70, 0.71, 0.72), (0.50, 0.52, 0.48))
 LENGTH = {"car": 4.6, "truck": 8.8, "bus": 11.6, "bicycle": 2.0, "motorcycle": 2.0}  # of road, metres
-ODDS = {"bus": 0.36, "truck": 0.42, "motorcycle": 0.26, "bicycle": 0.20}  # that one is in the picture
+ODDS = {"bus": 0.20, "truck": 0.28, "motorcycle": 0.12, "bicycle": 0.08}  # that one is in traffic, when not featured
 SECTION = 9.0  # metres of a tram
 
 
@@ -85,8 +85,10 @@ def fill_lane(stage: Stage, lane: Lane, first: list[str], start: float, gap: flo
 def share_out(stage: Stage) -> tuple[list[str], list[str], list[str]]:
     """Which of the rarer kinds come in our lane, towards us, and beside our lane."""
     shares: tuple[list[str], list[str], list[str]] = ([], [], [])
+    if stage.street.featured in ODDS:
+        shares[int(stage.chance(0.6))].append(stage.street.featured)
     for kind in stage.rng.permutation(list(ODDS)).tolist():
-        if stage.chance(ODDS[kind]):
+        if kind != stage.street.featured and stage.chance(ODDS[kind]):
             choice = int(stage.rng.choice(3, p=[0.28, 0.42, 0.30]))
             heavy = kind in ("bus", "truck")
             fits = stage.street.parking[1] > 0 and heavy or stage.street.lanes[1] > 1 and not stage.street.tracks
@@ -104,7 +106,8 @@ def drive(stage: Stage) -> None:
     fill_lane(stage, Lane(-street.eye, False), oncoming, float(rng.uniform(6, 24)), 16)
     parked = [kind for kind in beside if kind in ("bus", "truck") and street.parking[1]]
     for lane in (Lane(-street.lane / 2, False), Lane(street.lane / 2, True)) if street.lanes[1] > 1 else ():
-        if street.tracks and stage.chance(0.64):
+        certain = street.featured == "tram" and not lane.ahead
+        if street.tracks and (stage.chance(0.64) or certain):
             add_tram(stage, lane, float(rng.uniform(25, 48)))
         elif stage.chance(0.6):
             passing = [kind for kind in beside if kind not in parked] if lane.ahead else []

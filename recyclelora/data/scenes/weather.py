@@ -5,13 +5,13 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .camera import HEIGHT, WIDTH, Camera
-from .domains import Conditions, Look
-from .layout import Scene
-from .mesh import Floats, Id
-from .raster import Frame
-from .sky import CLOUDS, cast_shadows, draw_clouds, paint_sky
-from .textures import SEED
+from recyclelora.data.scenes.camera import HEIGHT, WIDTH, Camera
+from recyclelora.data.scenes.domains import Conditions, Look
+from recyclelora.data.scenes.layout import Scene
+from recyclelora.data.scenes.mesh import Floats, Id
+from recyclelora.data.scenes.raster import Frame
+from recyclelora.data.scenes.sky import CLOUDS, cast_shadows, draw_clouds, paint_sky
+from recyclelora.data.scenes.textures import SEED
 
 AMBIENT = (0.024, 0.027, 0.042)  # light of a city's night sky
 SHADOW = 0.92  # how much of the sun a shadow takes away
