@@ -103,10 +103,9 @@ def check(config: Config, places: Places) -> dict[str, int]:
     if name not in BACKBONES:
         raise InputError(f"backbone.name: {name!r} is not known{nearest(name, BACKBONES)}", key="backbone.name")
     patch = config.backbone.patch_size or BACKBONES[name].patch_size
-    for key in ("data.crop", "evaluation.window"):
-        size = flatten(config)[key]
-        if any(side % patch for side in size):  # type: ignore[union-attr]
-            raise InputError(f"{key}: {size} must be multiples of the patch size {patch}", key=key)
+    for key, size in (("data.crop", config.data.crop), ("evaluation.window", config.evaluation.window)):
+        if any(side % patch for side in size):
+            raise InputError(f"{key}: {list(size)} must be multiples of the patch size {patch}", key=key)
     domains = open_domains(config, places)
     if len(domains.train) < config.data.batch_size:
         raise InputError(f"data.train_images: {len(domains.train)} images make no batch of {config.data.batch_size}",

@@ -1,10 +1,11 @@
 """What one finished trial is worth: the record that a trial returns, tracking stores and tables read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 Outcome = Literal["finished", "pruned", "failed"]
-Flat = dict[str, object]  # dotted key -> plain YAML value, the only form in which a config leaves the program
+Flat = Mapping[str, object]  # dotted key -> plain YAML value, the only form in which a config leaves the program
 
 
 @dataclass(frozen=True, kw_only=True)
