@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from recyclelora.adapters import AdapterError, adapt
-from recyclelora.config import Config, Frozen, RecycleLoRA, fingerprint, flatten
+from recyclelora.config import Config, Frozen, RecycleLoRA, fingerprint
 from recyclelora.data.datasets import DomainData, open_domain
 from recyclelora.data.labels import Common, common_space
 from recyclelora.documents import nearest
