@@ -85,20 +85,21 @@ def starts(vit: nn.Module, cache: Path) -> dict[str, Callable[[], None]]:
 
 
 def compare(title: str, ways: Mapping[str, Callable[[], None]], rounds: int) -> None:
-    """Print the median time of each way relative to the first, the ways taking turns so that they share the weather."""
+    """Print each way's processor time relative to the first's: the median over rounds, and the quartiles. The ways take
+    turns within a round, and processor time does not count what the neighbours do."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way()
     for _ in range(rounds):
         for name, way in ways.items():
-            begun = time.perf_counter()
+            begun = time.process_time()
             way()
-            seconds[name].append(time.perf_counter() - begun)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    reference = next(iter(medians.values()))
-    print(f"\n{title}, median of {rounds}")
-    for name, median in medians.items():
-        print(f"  {median / reference:5.2f}x  {median * 1e3:9.1f} ms  {name}")
+            seconds[name].append(time.process_time() - begun)
+    first = next(iter(seconds.values()))
+    print(f"\n{title}, processor time, {rounds} rounds")
+    for name, values in seconds.items():
+        low, middle, high = statistics.quantiles([own / its for own, its in zip(values, first, strict=True)])
+        print(f"  {middle:5.2f}x ({low:.2f}-{high:.2f})  {statistics.median(values) * 1e3:8.1f} ms  {name}")
 
 
 def main() -> None:

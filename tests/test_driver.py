@@ -1,0 +1,145 @@
+"""A real small sweep through the command line: killed, gone on with, repeated, extended; what MLflow then holds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from recyclelora.documents import dump
+from tests.tiny_config import TINY
+
+pytestmark = pytest.mark.slow
+
+SPACE = """\
+claim: A small one.
+base: config.yaml
+method: grid
+parameters:
+  adapter.init: {values: [rrqr, kaiming]}
+baselines:
+  frozen backbone: {adapter.method: frozen}
+seeds: [0]
+"""
+
+
+class Sweep:
+    """One sweep in one results folder, run in processes of its own."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.folder, self.results = folder, folder / "results"
+        self.environment = {**os.environ, "RECYCLELORA_CACHE": str(cache)}
+        for name in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "DATA_ROOT"):
+            self.environment.pop(name, None)
+        (folder / "config.yaml").write_text(dump({**TINY, "training.iterations": 40, "evaluation.every": 20,
+                                                  "resources.checkpoint_every": 2}))
+        (folder / "space.yaml").write_text(SPACE)
+
+    def start(self, *more: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "recyclelora.cli", "sweep", "space.yaml", "--results", "results", *more]
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT)
+
+    def finish(self) -> tuple[int, str, float]:
+        started = time.monotonic()
+        process = self.start()
+        output, _ = process.communicate(timeout=500)
+        return process.returncode, output, time.monotonic() - started
+
+    def iterations(self) -> dict[str, int]:
+        """Trial -> last iteration in its history."""
+        found = {}
+        for path in self.results.glob("trials/*/history.jsonl"):
+            lines = path.read_text().splitlines()
+            found[path.parent.name] = json.loads(lines[-1])[0] if lines and lines[-1].endswith("]") else 0
+        return found
+
+    def wait_until(self, iteration: int, process: "subprocess.Popen[str]") -> None:
+        deadline = time.monotonic() + 240
+        while max(self.iterations().values(), default=0) < iteration:
+            assert process.poll() is None and time.monotonic() < deadline, "the sweep never came so far"
+            time.sleep(0.05)
+
+    def runs(self) -> list[Run]:
+        client = MlflowClient(f"sqlite:///{self.results}/mlflow.db")
+        found = client.search_runs([client.get_experiment_by_name("recyclelora").experiment_id])
+        assert found.token is None or not found.token
+        return list(found)
+
+    def trials(self) -> list[Run]:
+        return [run for run in self.runs() if run.data.tags["kind"] == "trial"]
+
+    def history(self, run: Run, metric: str) -> list[int]:
+        client = MlflowClient(f"sqlite:///{self.results}/mlflow.db")
+        return [point.step for point in client.get_metric_history(run.info.run_id, metric)]
+
+
+def check_store(sweep: Sweep, trials: int) -> None:
+    """One finished run per fingerprint, one parent, nothing running, every step once."""
+    assert Counter(run.info.status for run in sweep.runs()) == {"FINISHED": trials + 1}
+    assert len({run.data.tags["fingerprint"] for run in sweep.trials()}) == trials == len(sweep.trials())
+    parent = next(run for run in sweep.runs() if run.data.tags["kind"] == "sweep")
+    for run in sweep.trials():
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert sweep.history(run, "loss/total") == list(range(1, 41)), "the whole curve, each step once"
+        assert {"sweep", "cell", "seed", "protocol", "selection", "commit", "dirty", "outcome"} <= set(run.data.tags)
+        assert run.data.params["evaluation.selection"] == "last"
+        assert {"miou/source", "miou/target_mean", "miou/scenes-night", "time/train"} <= set(run.data.metrics)
+        files = {item.path for item in MlflowClient(f"sqlite:///{sweep.results}/mlflow.db").list_artifacts(run.info.run_id)}
+        assert {"config.yaml", "head.safetensors", "confusions.safetensors", "panels"} <= files
+
+
+def test_a_killed_sweep_goes_on_and_a_second_one_does_nothing(tmp_path: Path, cache: Path) -> None:
+    sweep = Sweep(tmp_path, cache)
+    for kill in (signal.SIGKILL, signal.SIGINT):
+        process = sweep.start()
+        sweep.wait_until(12 if kill == signal.SIGKILL else 30, process)
+        process.send_signal(kill)
+        output, _ = process.communicate(timeout=60)
+        if kill == signal.SIGINT:
+            assert process.returncode == 130, output
+            assert "goes on from here" in output and "Traceback" not in output
+            assert "RUNNING" not in {run.info.status for run in sweep.runs()}
+        time.sleep(1.0)
+    before = sweep.iterations()
+    assert before and max(before.values()) < 41
+
+    code, output, _ = sweep.finish()
+    assert code == 0, output
+    check_store(sweep, trials=3)
+    assert "init=rrqr" in output and "frozen backbone" in output and "chance" in output
+    table = (sweep.results / "tables" / "space.md").read_bytes()
+    history = {path: path.stat().st_mtime_ns for path in sweep.results.glob("trials/*/history.jsonl")}
+
+    code, output, seconds = sweep.finish()
+    assert code == 0 and seconds < 60, "a second sweep prints the table within a minute"
+    assert {path: path.stat().st_mtime_ns for path in sweep.results.glob("trials/*/history.jsonl")} == history
+    assert (sweep.results / "tables" / "space.md").read_bytes() == table, "same store, same bytes"
+    check_store(sweep, trials=3)
+
+    (tmp_path / "space.yaml").write_text(SPACE.replace("[rrqr, kaiming]", "[rrqr, kaiming, svd]"))
+    code, output, _ = sweep.finish()
+    assert code == 0
+    check_store(sweep, trials=4)
+    unchanged = {path: path.stat().st_mtime_ns for path in history}
+    assert unchanged == history, "only the new cell was trained"
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("config.yaml", "space.yaml", "results")]
+
+
+def test_a_failed_trial_is_said_and_the_others_are_done(tmp_path: Path, cache: Path) -> None:
+    sweep = Sweep(tmp_path, cache)
+    (tmp_path / "space.yaml").write_text(
+        "base: config.yaml\nmethod: grid\nconfig: {training.iterations: 4, evaluation.every: 4, training.clip: null}\n"
+        "parameters:\n  training.lr: {values: [1e-3, 1e30]}\n")
+    code, output, _ = sweep.finish()
+    assert code == 1 and "1 of 2 trials failed" in output and "diverged at iteration" in output
+    statuses = {run.data.tags["cell"]: run for run in sweep.trials()}
+    assert statuses["lr=0.001"].info.status == "FINISHED" and statuses["lr=1e+30"].info.status == "FAILED"
+    assert "diverged" in statuses["lr=1e+30"].data.tags["reason"]
