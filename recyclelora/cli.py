@@ -108,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.environment = {name: os.environ.get(name) or None for name in
                          ("DATA_ROOT", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "RECYCLELORA_CACHE")}
     signal.signal(signal.SIGTERM, _interrupt)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin where cores are shared: 34 s for 3 s of QR
     try:
         from recyclelora import verbs  # torch and its kin take seconds: --help should not wait for them
         from recyclelora.adapters import AdapterError

@@ -4,6 +4,8 @@ so that weights are downloaded once."""
 import os
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before SciPy: its threads spin where cores are shared (10 x, measured)
+
 import pytest
 import torch
 
