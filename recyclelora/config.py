@@ -53,7 +53,7 @@ class LowRank:
 
 @_settings
 class Main(LowRank):
-    rank: Natural = 32  # end None: minor; lr_multiplier None: 1.0 (method.md 1.2, 1.6)
+    rank: Natural = 32  # end None: minor; lr_multiplier None: 1.0 (the authors' code)
 
 
 @_settings
@@ -63,7 +63,7 @@ class Sub(LowRank):
 
 @_settings
 class RecycleLoRA:
-    """Two low-rank adapters on each linear layer of the blocks (arXiv 2603.28142, `method.md` 1.2 to 1.5)."""
+    """Two low-rank adapters on each linear layer of the blocks (arXiv 2603.28142, the authors' code)."""
 
     method: Literal["recyclelora"] = "recyclelora"
     init: Init = "rrqr"
@@ -119,7 +119,7 @@ FAMILIES = {"recyclelora": RecycleLoRA, "frozen": Frozen}
 
 @_settings
 class Head:
-    """Mask2Former (`method.md` 1.9)."""
+    """Mask2Former, by default at the paper's size."""
 
     width: Positive = 256
     queries: Positive = 100
@@ -158,7 +158,7 @@ class Data:
 
 @_settings
 class Training:
-    """AdamW, polynomial learning rate, cosine-annealed weight decay (`method.md` 1.6)."""
+    """AdamW, polynomial learning rate, cosine-annealed weight decay (the authors' code)."""
 
     iterations: Positive = 40000
     lr: Above0 = 1e-4
@@ -178,7 +178,7 @@ class Training:
 
 @_settings
 class Evaluation:
-    """Sliding windows (`method.md` 1.10). `every` iterations the source's val split is scored."""
+    """Sliding windows (the authors' code). `every` iterations the source's val split is scored."""
 
     size: Size | None = None  # images are fitted inside, ratio kept; None: as they are
     window: Size = (512, 512)

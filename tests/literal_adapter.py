@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def literal_rrqr(weight: Tensor, rank: int, end: str) -> tuple[np.ndarray, np.ndarray]:
-    """RecycleLoRA's start (`method.md` 1.2): lora_a (rank, in) with single ones, lora_b (out, rank) columns of Q."""
+    """RecycleLoRA's start (the authors' code): lora_a (rank, in) with single ones, lora_b (out, rank) columns of Q."""
     w = weight.detach().numpy().astype(np.float32)
     q, _, pivots = qr(w, pivoting=True, mode="economic")
     k = q.shape[1]
@@ -21,7 +21,7 @@ def literal_rrqr(weight: Tensor, rank: int, end: str) -> tuple[np.ndarray, np.nd
 
 
 def literal_svd(weight: Tensor, rank: int, end: str, scaling: float) -> tuple[np.ndarray, np.ndarray]:
-    """PiSSA's (major) and SoMA's (minor) start (`method.md` 2.1), one singular triplet after the other, in float64."""
+    """PiSSA's (major) and SoMA's (minor) start (the authors' code), one singular triplet after the other, in float64."""
     u, s, vt = np.linalg.svd(weight.detach().numpy().astype(np.float64), full_matrices=False)
     directions = range(len(s) - rank, len(s)) if end == "minor" else range(rank)
     a, b = np.zeros((rank, vt.shape[1])), np.zeros((u.shape[0], rank))

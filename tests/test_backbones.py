@@ -25,7 +25,7 @@ def test_each_row_is_true_of_its_model(name: str) -> None:
 
 def test_dinov2_sees_the_authors_normalisation() -> None:
     row = BACKBONES["dinov2_large"]
-    assert [round(255 * mean, 3) for mean in row.mean] == [123.675, 116.28, 103.53]  # method.md 1.7
+    assert [round(255 * mean, 3) for mean in row.mean] == [123.675, 116.28, 103.53]  # the authors' code
     assert [round(255 * std, 3) for std in row.std] == [58.395, 57.12, 57.375]
     assert (row.licence, BACKBONES["eva02_large"].licence) == ("apache-2.0", "mit")
 

@@ -32,7 +32,7 @@ def test_dice_is_the_naive_one_with_eps_1() -> None:
         for logit, wanted in zip(logits[row].tolist(), target[row].tolist(), strict=True):
             p = 1 / (1 + math.exp(-logit))
             a, b, c = a + p * wanted, b + p, c + wanted
-        assert loss.item() == pytest.approx(1 - (2 * a + 1) / (b + c + 1), abs=1e-6)  # method.md 1.9
+        assert loss.item() == pytest.approx(1 - (2 * a + 1) / (b + c + 1), abs=1e-6)  # the authors' code
 
 
 def test_the_class_loss_is_normalised_by_the_sum_of_class_weights() -> None:

@@ -108,7 +108,7 @@ def test_the_learning_rate_is_torchs(power: float, warmup: int) -> None:
 
 
 def test_weight_decay_takes_the_published_values() -> None:
-    """Figures of method.md 1.6, from MMEngine's scheduler."""
+    """Figures of the authors' code, from MMEngine's scheduler."""
     found = [weight_decay_at(t, 40_000, 0.05) for t in (0, 10_000, 20_000, 30_000, 40_000)]
     assert found == pytest.approx([0.05, 0.0427, 0.0250, 0.0073, 1e-5], abs=5e-5)
     assert found[-1] == pytest.approx(1e-5, rel=1e-9)

@@ -10,7 +10,7 @@ from recyclelora.models.pyramid import block_features, feature_pyramid, output_b
 
 
 def test_output_blocks_keep_the_papers_shares() -> None:
-    assert output_blocks(24) == (7, 11, 15, 23)  # method.md 1.8
+    assert output_blocks(24) == (7, 11, 15, 23)  # the authors' code
     assert output_blocks(12) == (3, 5, 7, 11)
     assert output_blocks(40) == (12, 19, 26, 39)
 

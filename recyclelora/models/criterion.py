@@ -1,6 +1,6 @@
 """Mask2Former's loss for semantic segmentation: match queries to the classes of each image, then score the pairs.
 
-The same loss as transformers' `Mask2FormerLoss` and mmdet's (method.md 1.9; given one seed, a test holds it to the
+The same loss as transformers' `Mask2FormerLoss` and mmdet's (given one seed, a test holds it to the
 former), with one wait for the device where they have one per output and image, and points shared by masks read once.
 
 Shapes: B images, Q queries, C classes, T the most classes in one image, P points, N matched pairs."""

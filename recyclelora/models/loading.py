@@ -20,7 +20,7 @@ _EXACT = (torch.float32, torch.float16, torch.bfloat16)  # dtypes that float32 h
 def load_strict(model: nn.Module, path: Path) -> None:
     """Copy the tensors of a safetensors file into a timm ViT: same names, same shapes, all finite, bit for bit.
 
-    Two may differ in size and are resized by plain bicubic interpolation, as the authors do (method.md 1.8): the patch
+    Two may differ in size and are resized by plain bicubic interpolation, as the authors do: the patch
     kernel to the model's patch size, the position embedding to its grid. timm's own loader would pass the kernel
     through a pseudo-inverse (FlexiViT) and antialias. Raises InputError naming the first tensors at fault; the model
     is then untouched."""

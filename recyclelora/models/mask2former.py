@@ -17,7 +17,7 @@ from transformers.models.mask2former.modeling_mask2former import (
 
 @dataclass(frozen=True, kw_only=True)
 class HeadShape:
-    """The paper's head (method.md 1.9). `hidden` is also the width of the pixel decoder and of the mask features."""
+    """The paper's head by default. `hidden` is also the width of the pixel decoder and of the mask features."""
 
     hidden: int = 256
     queries: int = 100

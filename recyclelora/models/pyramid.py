@@ -1,4 +1,4 @@
-"""The feature pyramid of a plain ViT: four block outputs, resized without a parameter (method.md 1.8)."""
+"""The feature pyramid of a plain ViT: four block outputs, resized without a parameter (the authors' code)."""
 
 from collections.abc import Sequence
 

@@ -10,7 +10,7 @@ Flat = Mapping[str, object]  # dotted key -> plain YAML value, the only form in 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One trial, once. `metrics` holds the numbers of the selected checkpoint under DESIGN's names
+    """One trial, once. `metrics` holds the numbers of the selected checkpoint by these names
     (`miou/<domain>`, `miou/source`, `miou/target_mean`, `iou/<domain>/<class>`, `chance/<domain>`, `params/adapter`,
     `params/trainable`, `time/*`); IoU and mIoU are fractions in [0, 1], a class that is not counted is left out."""
 

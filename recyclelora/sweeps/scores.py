@@ -1,7 +1,6 @@
 """Scoring a trial's model: which domains when, and what is kept of it."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ from recyclelora.data.sheet import Row, draw_sheet
 from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.segmentor import Segmentor
 from recyclelora.sweeps.build import Domains, commons
-from recyclelora.training.evaluation import ImageResult, evaluate, predict
-from recyclelora.training.metrics import chance, iou_per_class, miou
+from recyclelora.training.evaluation import ImageResult, evaluate, predict, summarise
 
 
 def score_during(segmentor: Segmentor, config: Config, domains: Domains, device: torch.device) -> dict[str, float]:
@@ -24,8 +22,8 @@ def score_during(segmentor: Segmentor, config: Config, domains: Domains, device:
     scored = {"source": domains.source_val}
     if config.evaluation.selection == "oracle":
         scored |= domains.targets
-    return summarise({name: miou(_total(_evaluate(segmentor, config, data, commons(domains)[name], device)))
-                      for name, data in scored.items()})
+    return _with_mean({f"miou/{name}": evaluate_domain(segmentor, config, data, commons(domains)[name], device,
+                                                       name)[f"miou/{name}"] for name, data in scored.items()})
 
 
 def score_finally(segmentor: Segmentor, config: Config, domains: Domains, device: torch.device,
@@ -33,32 +31,34 @@ def score_finally(segmentor: Segmentor, config: Config, domains: Domains, device
     """All metrics of a record, over source val and every target. Leaves the confusion matrices per image in
     `confusions.safetensors` and one panel of predictions beside labels per domain in `panels/`."""
     metrics: dict[str, float] = {}
-    means: dict[str, float] = {}
     kept: dict[str, torch.Tensor] = {}
     for name, data in {"source": domains.source_val, **domains.targets}.items():
         common = commons(domains)[name]
-        kept[name] = torch.stack([result.confusion for result in _evaluate(segmentor, config, data, common, device)])
-        means[name] = miou(kept[name].sum(0))
-        metrics |= describe(kept[name].sum(0), common, name)
+        results = list(_evaluate(segmentor, config, data, common, device))
+        kept[name] = torch.stack([result.confusion for result in results])
+        metrics |= _describe(results, common, name)
         _draw_panel(segmentor, config, data, common, device, folder / "panels" / f"{name}.png")
     save_file(kept, folder / "confusions.safetensors")
-    return metrics | summarise(means)
-
-
-def describe(confusion: torch.Tensor, common: Common, name: str) -> dict[str, float]:
-    """`chance/<domain>` and `iou/<domain>/<class>`; a class that is absent from the domain is left out."""
-    metrics = {f"chance/{name}": chance(confusion)}
-    for cls, iou in zip(common.space.classes, iou_per_class(confusion).tolist(), strict=True):
-        if math.isfinite(iou):
-            metrics[f"iou/{name}/{cls.replace(' ', '_')}"] = iou
-    return metrics
+    return _with_mean(metrics)
 
 
 def evaluate_domain(segmentor: Segmentor, config: Config, data: DomainData, common: Common, device: torch.device,
                     name: str) -> dict[str, float]:
     """Metrics of one domain by the protocol of the config."""
-    confusion = _total(_evaluate(segmentor, config, data, common, device))
-    return describe(confusion, common, name) | {f"miou/{name}": miou(confusion)}
+    return _describe(_evaluate(segmentor, config, data, common, device), common, name)
+
+
+def _describe(results: Iterable[ImageResult], common: Common, name: str) -> dict[str, float]:
+    """`miou/<domain>`, `chance/<domain>` and `iou/<domain>/<class>` of the classes that occur."""
+    (scores,) = summarise(results, common.space.classes).values()
+    iou = {f"iou/{name}/{cls.replace(' ', '_')}": value for cls, value in scores.iou.items()}
+    return {f"miou/{name}": scores.miou, f"chance/{name}": scores.chance, **iou}
+
+
+def _with_mean(metrics: dict[str, float]) -> dict[str, float]:
+    """With `miou/target_mean`, the plain mean of the targets' mIoU (the authors' code)."""
+    targets = [value for key, value in metrics.items() if key.startswith("miou/") and key != "miou/source"]
+    return {**metrics, "miou/target_mean": sum(targets) / len(targets)} if targets else metrics
 
 
 def predict_image(segmentor: Segmentor, config: Config, image: Image, device: torch.device) -> Label:
@@ -66,22 +66,9 @@ def predict_image(segmentor: Segmentor, config: Config, image: Image, device: to
     return predict(segmentor, image, **_protocol(config), device=device)
 
 
-def summarise(means: dict[str, float]) -> dict[str, float]:
-    """`miou/<domain>` of each, and the plain mean of the targets' (method.md 1.10)."""
-    metrics = {f"miou/{name}": value for name, value in means.items()}
-    targets = [value for name, value in means.items() if name != "source"]
-    if targets:
-        metrics["miou/target_mean"] = sum(targets) / len(targets)
-    return metrics
-
-
 def _evaluate(segmentor: Segmentor, config: Config, data: DomainData, common: Common,
               device: torch.device) -> Iterator[ImageResult]:
     return evaluate(segmentor, data, common=common, **_protocol(config), device=device)
-
-
-def _total(results: Iterator[ImageResult]) -> torch.Tensor:
-    return torch.stack([result.confusion for result in results]).sum(0)
 
 
 def _draw_panel(segmentor: Segmentor, config: Config, data: DomainData, common: Common, device: torch.device,

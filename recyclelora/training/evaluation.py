@@ -1,4 +1,4 @@
-"""A trained segmentor on labelled images: sliding windows, one confusion matrix per image (method.md 1.10)."""
+"""A trained segmentor on labelled images: sliding windows, one confusion matrix per image (the authors' code)."""
 
 import math
 from collections import defaultdict

@@ -20,7 +20,7 @@ def parameter_groups(segmentor: Segmentor, *, lr: float, weight_decay: float, ma
                      sub_lr_multiplier: float = 0.5) -> list[dict[str, Any]]:
     """AdamW groups of the trainable parameters, each in exactly one; groups without parameters are left out.
 
-    The authors' rule (method.md 1.6) goes by substrings of mmdet's names; here it goes by where a tensor sits.
+    The authors' rule goes by substrings of mmdet's names; here it goes by where a tensor sits.
 
     | group           | lr x     | decay x | what                            | mmdet's name                         |
     |-----------------|----------|---------|---------------------------------|--------------------------------------|
@@ -53,17 +53,18 @@ def build_optimiser(groups: list[dict[str, Any]]) -> torch.optim.AdamW:
 
 
 def poly_lr(t: int, total: int, power: float = 0.9, warmup: int = 0) -> float:
-    """Share of the full learning rate after `t` of `total` iterations: (1 - t/total)^power (method.md 1.6).
+    """Share of the full learning rate after `t` of `total` iterations: (1 - t/total)^power (the authors' code).
 
     With a warm-up, linear from 1 % over the first `warmup` iterations, and the polynomial runs over the rest
-    (method.md 2.3)."""
+    (SoMA's code)."""
     if t < warmup:
         return WARMUP_START + (1 - WARMUP_START) * t / warmup
     return float((1 - (t - warmup) / (total - warmup)) ** power)
 
 
 def weight_decay_at(t: int, total: int, start: float, end: float = 1e-5) -> float:
-    """Weight decay after `t` of `total` iterations: cosine from `start` to `end` (method.md 1.6). From 0 it rises."""
+    """Weight decay after `t` of `total` iterations: cosine from `start` to `end` (the authors' code); from 0 it
+    rises."""
     return end + (start - end) * (1 + math.cos(math.pi * t / total)) / 2
 
 
