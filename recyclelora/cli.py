@@ -49,7 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     sweep.add_argument("space", type=Path, help="a YAML file under search_spaces/")
     sweep.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to its base config")
     sweep.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
-    sweep.add_argument("--retries", type=int, default=2, metavar="N", help="times a crashed trial is tried again")
+    sweep.add_argument("--retries", type=int, default=2, choices=range(11), metavar="N",
+                       help="times a crashed trial is tried again")
 
     train = made["train"]
     train.add_argument("config", type=Path, help="a YAML file of settings, such as experiments/scenes.yaml")
@@ -120,12 +121,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, AdapterError) as error:
         print(f"recyclelora: {error}", file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
-        print("recyclelora: interrupted; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:  # a full disk, a lost file system: the machine's trouble, not a bug
+        print(f"recyclelora: {error.filename or given.verb}: {error.strerror or error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("recyclelora: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _interrupt(number: int, frame: object) -> None:

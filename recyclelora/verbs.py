@@ -50,11 +50,11 @@ def sweep(given: argparse.Namespace) -> int:
     tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
     counts = driver.run_sweep(space, places, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
                               retries=given.retries)
-    _write_tables(tracker, [space.name], places)
+    _write_tables(tracker, [space.sweep_name], places)
     CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
     if counts.failed or counts.left:
-        CONSOLE.print(f"{counts.failed} of {counts.total} trials failed; the same command tries them again",
-                      style="red", highlight=False)
+        again = "" if space.method == "tpe" else "; the same command tries them again"
+        CONSOLE.print(f"{counts.failed} of {counts.total} trials failed{again}", style="red", highlight=False)
     return 1 if counts.failed or counts.left else 0
 
 
@@ -86,14 +86,12 @@ def train(given: argparse.Namespace) -> int:
     del job.tags["sweep"]
     tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
     board = Board(given.config.stem, "miou/source", 1)
-    with Display(board, CONSOLE, pause=10) as display:
+    with (driver.alone_in(places.results), driver.closing_runs(tracker),
+          Display(board, CONSOLE, pause=10) as display):
         keeper = driver.Bookkeeper(tracker, None, places, board, display)
-        try:
-            keeper.started(job)
-            record = run(config, places, lambda progress: keeper.progressed(job, progress))
-            keeper.ended(job, record)
-        finally:
-            keeper.close()
+        keeper.started(job)
+        record = run(config, places, lambda progress: keeper.progressed(job, progress))
+        keeper.ended(job, record)
     if record.outcome == "failed":
         CONSOLE.print(f"failed: {record.reason}", style="red", highlight=False)
         return 1

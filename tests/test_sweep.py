@@ -103,7 +103,7 @@ def test_a_trial_that_keeps_crashing_is_given_up_with_its_reason(tmp_path: Path,
 
 def test_asha_stops_the_bad_and_spares_the_best(tmp_path: Path, share: Share) -> None:
     rates = "[1e-3, 9e-4, 1e-6, 2e-6, 3e-6, 5e-6]"
-    space = space_of(tmp_path, f"method: grid\nparameters:\n  training.lr: {{values: {rates}}}\n"
+    space = space_of(tmp_path, f"method: random\nrun_cap: 6\nparameters:\n  training.lr: {{values: {rates}}}\n"
                                "early_terminate: {type: asha, min_iter: 2, eta: 2}\n")
     heard = Heard()
     jobs = [job_of(space, planned.knobs) for planned in expand(space)]

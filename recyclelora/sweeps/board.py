@@ -89,7 +89,7 @@ class Board:
 
     def __rich__(self) -> RenderableType:
         rows = Table.grid(padding=(0, 2))
-        for trial in self.running.values():
+        for trial in list(self.running.values()):
             score = "" if trial.score is None else f"{self.metric} {_number(self.metric, trial.score)}"
             rows.add_row(Text(trial.cell), ProgressBar(total=trial.total, completed=trial.done, width=30),
                          f"{trial.done}/{trial.total}", score)

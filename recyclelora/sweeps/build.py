@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 
 from recyclelora.adapters import AdapterError, adapt
-from recyclelora.config import Config, Frozen, RecycleLoRA, fingerprint
+from recyclelora.config import Backbone, Config, Frozen, RecycleLoRA, fingerprint
 from recyclelora.data.datasets import DomainData, open_domain
 from recyclelora.data.labels import Common, common_space
+from recyclelora.data.transforms import shortest_edges
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.models.backbones import BACKBONES, build_backbone
@@ -91,6 +92,12 @@ def _data_fingerprints(source: str, targets: tuple[str, ...], train: int | None,
             for role, (domain, part, limit) in opened.items()}
 
 
+@functools.lru_cache(maxsize=8)
+def _verify(backbone: Backbone, weights: Path) -> None:
+    """Load the weights once, strictly: a wrong file is refused before any trial starts."""
+    build_backbone(backbone.name, patch_size=backbone.patch_size, image_size=(224, 224), weights=weights)
+
+
 def _short_digest(data: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -106,6 +113,11 @@ def check(config: Config, places: Places) -> dict[str, int]:
     for key, size in (("data.crop", config.data.crop), ("evaluation.window", config.evaluation.window)):
         if any(side % patch for side in size):
             raise InputError(f"{key}: {list(size)} must be multiples of the patch size {patch}", key=key)
+    try:
+        shortest_edges(min(config.data.crop), config.data.scales)
+    except InputError as error:
+        raise InputError(f"data.scales: {error}", key="data.scales") from None
+    _verify(config.backbone, find_weights(config, places.cache).path)
     domains = open_domains(config, places)
     if len(domains.train) < config.data.batch_size:
         raise InputError(f"data.train_images: {len(domains.train)} images make no batch of {config.data.batch_size}",
@@ -114,10 +126,10 @@ def check(config: Config, places: Places) -> dict[str, int]:
 
 
 @functools.lru_cache(maxsize=256)
-def _count(backbone: object, adapter: Frozen | RecycleLoRA) -> dict[str, int]:
+def _count(backbone: Backbone, adapter: Frozen | RecycleLoRA) -> dict[str, int]:
     """Adapts the backbone on the meta device: no weights, no arithmetic, the same checks and counts."""
     with torch.device("meta"):
-        vit = build_backbone(backbone.name, patch_size=backbone.patch_size, image_size=(224, 224), weights=None)  # type: ignore[attr-defined]
+        vit = build_backbone(backbone.name, patch_size=backbone.patch_size, image_size=(224, 224), weights=None)
     layers = attach(vit, adapter, cache=None, seed=0)
     return {"layers": layers, "adapter": sum(p.numel() for p in vit.parameters() if p.requires_grad)}
 
@@ -175,4 +187,4 @@ def protocol(config: Config) -> str:
     size = "native size" if evaluation.size is None else f"fit in {evaluation.size[1]}x{evaluation.size[0]}"
     images = "all images" if evaluation.images is None else f"{evaluation.images} images a domain"
     return (f"{size}, window {evaluation.window[1]}x{evaluation.window[0]} stride "
-            f"{evaluation.stride[1]}x{evaluation.stride[0]}, {evaluation.split} split, {images}")
+            f"{evaluation.stride[1]}x{evaluation.stride[0]}, {evaluation.split} split (source: val), {images}")

@@ -1,6 +1,7 @@
 """`recyclelora sweep`, on the driver: declare, subtract what is done, run the rest, book everything in MLflow."""
 
 import fcntl
+import functools
 import random
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ def prepare(space: Space, knobs: Knobs, cell: str, seed: int, places: Places) ->
     config = space.resolve(knobs, seed)
     try:
         build.check(config, places)
-        return job_of(config, places, cell=cell, knobs=knobs, sweep_name=space.name)
+        return job_of(config, places, cell=cell, knobs=knobs, sweep_name=space.sweep_name)
     except InputError as error:
         raise (space.layered(knobs, seed).locate(error) if error.key else error) from None
 
@@ -46,7 +47,10 @@ def job_of(config: Config, places: Places, *, cell: str, knobs: Knobs, sweep_nam
     identity = build.identify(config, places)
     spaces = {common.space.name for common in build.commons(build.open_domains(config, places)).values()}
     tags = tags_of(config, identity, "+".join(sorted(spaces))) | commit_tags() | {"cell": cell, "sweep": sweep_name}
-    return Job(cell, knobs, identity.fingerprint, flatten(config), tags)
+    flat = flatten(config)
+    if config.backbone.weights:
+        flat["backbone.weights"] = str(identity.weights.path.resolve())  # a worker has another working directory
+    return Job(cell, knobs, identity.fingerprint, flat, tags)
 
 
 def plan(space: Space, places: Places) -> list[Job]:
@@ -61,10 +65,9 @@ def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, 
     """Run what no store holds yet; safe to kill and call again. Raises KeyboardInterrupt when interrupted, with all
     runs closed and everything in place to go on."""
     jobs = plan(space, places)
-    with alone_in(places.results):
-        tracker.close_orphans()
+    with alone_in(places.results), closing_runs(tracker):
         cells = [PlannedCell(job.cell, int(job.tags["seed"]), job.fingerprint, job.knobs) for job in jobs]
-        parent = tracker.sweep_run(space.name, cells, method=space.method, space=space.document.text,
+        parent = tracker.sweep_run(space.sweep_name, cells, method=space.method, space=space.document.text,
                                    objective=space.metric, goal=space.goal)
         if space.method == "tpe":
             return _search(space, places, tracker, console, parent, address, retries)
@@ -81,7 +84,7 @@ def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, 
 
 def _search(space: Space, places: Places, tracker: Tracker, console: Console, parent: str, address: str | None,
             retries: int) -> Counts:
-    before = tracker.records(space.name)
+    before = tracker.records(space.sweep_name)
     known = {record.fingerprint: record for record in before}
     missing = max(0, (space.run_cap or 0) - len(before))
     board = Board(space.name, space.metric, space.run_cap or 0, space.goal, already=len(before))
@@ -91,13 +94,15 @@ def _search(space: Space, places: Places, tracker: Tracker, console: Console, pa
         return job, known.get(job.fingerprint) or tracker.finished([job.fingerprint]).get(job.fingerprint)
 
     if missing:
-        study = places.results / "studies" / f"{space.name}-{space.digest()}.journal"
+        study = places.results / "studies" / f"{space.sweep_name}.journal"
         with _bookkeeping(tracker, parent, places, board, console) as keeper, sweep.cluster(address) as resources:
             share = _share(resources, [_sample_job(space, places)])
             sweep.run_search(propose, missing, keeper, places, share, space=space, name=space.name, study=study,
                              retries=retries)
-    tracker.close_sweep(parent, complete=not board.failed)
-    return _count(board)
+    tracker.close_sweep(parent)
+    if board.left:
+        console.print(f"{space.sweep_name}: the space holds no more new points", highlight=False)
+    return _count(board)._replace(left=0)
 
 
 def _sample_job(space: Space, places: Places) -> Job:
@@ -154,10 +159,6 @@ class Bookkeeper:
         self.board.end(job.fingerprint, record)
         self.display.refresh(ended=True)
 
-    def close(self) -> None:
-        """Close the runs of jobs that did not end: they are killed, not running."""
-        self.tracker.close_orphans()
-
 
 ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusions.safetensors", "panels")
 
@@ -167,10 +168,17 @@ def _bookkeeping(tracker: Tracker, parent: str | None, places: Places, board: Bo
                  console: Console) -> Iterator[Bookkeeper]:
     with Display(board, console) as display:
         keeper = Bookkeeper(tracker, parent, places, board, display)
-        try:
-            yield keeper
-        finally:
-            keeper.close()
+        yield keeper
+
+
+@contextmanager
+def closing_runs(tracker: Tracker) -> Iterator[None]:
+    """Close what a killed driver left running, now, and what this one leaves if it is interrupted anywhere."""
+    tracker.close_orphans()
+    try:
+        yield
+    finally:
+        tracker.close_orphans()
 
 
 @contextmanager
@@ -189,6 +197,7 @@ def alone_in(results: Path) -> Iterator[None]:
         yield
 
 
+@functools.cache
 def commit_tags() -> dict[str, str]:
     """The commit of the code that runs, and whether the tree differs from it."""
     here = Path(__file__).parent

@@ -1,7 +1,10 @@
 """The curve of a trial: what was measured at which iteration, one JSON line each, kept beside its checkpoints."""
 
 import json
+import os
 from pathlib import Path
+
+Entry = tuple[int, dict[str, float]]
 
 
 class History:
@@ -11,25 +14,30 @@ class History:
 
     def __init__(self, path: Path, start: int) -> None:
         self.path = path
-        self.entries: list[tuple[int, dict[str, float]]] = []
-        self.newest: dict[str, float] = {}
-        lines = path.read_text().splitlines() if start and path.exists() else []
-        path.unlink(missing_ok=True)
-        for line in lines:
-            iteration, metrics = _parse(line)
-            if 0 < iteration <= start:
-                self.add(iteration, metrics)
+        self.entries = [entry for entry in read_history(path) if entry[0] <= start]
+        self.newest = {name: value for _, metrics in self.entries for name, value in metrics.items()}
+        partial = path.with_suffix(".tmp")
+        partial.write_text("".join(map(_line, self.entries)))
+        os.replace(partial, path)
 
     def add(self, iteration: int, metrics: dict[str, float]) -> None:
         self.entries.append((iteration, metrics))
         self.newest = {**self.newest, **metrics}
         with self.path.open("a") as file:
-            file.write(json.dumps([iteration, metrics]) + "\n")
+            file.write(_line((iteration, metrics)))
 
 
-def _parse(line: str) -> tuple[int, dict[str, float]]:
-    try:
-        iteration, metrics = json.loads(line)
-        return int(iteration), metrics
-    except (ValueError, TypeError):
-        return 0, {}  # the torn last line of a killed process
+def read_history(path: Path) -> list[Entry]:
+    """All whole entries of a history; the torn last line of a killed process is left out."""
+    entries: list[Entry] = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            iteration, metrics = json.loads(line)
+        except ValueError:
+            continue
+        entries.append((iteration, metrics))
+    return entries
+
+
+def _line(entry: Entry) -> str:
+    return json.dumps(list(entry)) + "\n"

@@ -79,7 +79,7 @@ def _draw_panel(segmentor: Segmentor, config: Config, data: DomainData, common: 
         prediction = predict_image(segmentor, config, sample.image, device)
         rows.append(Row(sample.name, sample.image, common.target_lut[sample.label], common.source_lut[prediction]))
     path.parent.mkdir(exist_ok=True)
-    draw_sheet(rows, common.space).save(path)
+    draw_sheet(rows, common.space, errors=True).save(path)
 
 
 def _protocol(config: Config) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # the listener hears of every failure, in a line
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="optuna")
-    local: dict[str, Any] = {} if address else {"include_dashboard": False, "num_cpus": os.cpu_count()}
+    local: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -145,9 +145,15 @@ def _tune(searcher: Searcher, count: int, listener: Listener, places: Places, sh
 def _work(config: dict[str, Any], places: tuple[Any, ...], trial: RunTrial) -> None:
     """On a worker: run the trial, and report its progress and, at the end, its record."""
     def report(progress: Progress) -> None:
-        tune.report({**_finite(progress.metrics), "iteration": progress.done, "progress": list(progress)})
+        # The last report carries no score: ASHA must not stop a trial that only has to be evaluated.
+        scores = _finite(progress.metrics) if progress.done < progress.total else {}
+        tune.report({**scores, "iteration": progress.done, "progress": list(progress)})
 
-    record = trial(config["config"], Places(*places), report)
+    try:
+        record = trial(config["config"], Places(*places), report)
+    except InputError as error:  # bad data does not get better by trying again
+        record = Record(fingerprint=config["fingerprint"], config=config["config"], outcome="failed",
+                        tags=config["tags"], reason=str(error))
     tune.report({**_finite(record.metrics), "iteration": record.iteration, "record": asdict(record)})
 
 
@@ -211,34 +217,39 @@ class _Search(_Queue):
                                    storage=storage, sampler=optuna.samplers.TPESampler(
                                        seed=space.search_seed + known, multivariate=False))
         self.chosen: Knobs = {}
+        self.numbers: dict[str, str] = {}  # Tune's trial -> Optuna's
+        self.running: dict[str, str] = {}  # Tune's trial -> fingerprint
 
     def _ask(self, trial: Any) -> None:
         self.chosen = suggest(self.space, lambda parameter: _choose(trial, parameter))
 
     def suggest(self, trial_id: str) -> Any:
-        for attempt in range(50):
+        for attempt in range(30):
             if self.left == 0:
-                break
-            number = trial_id if attempt == 0 else f"{trial_id}-{attempt}"
+                return Searcher.FINISHED
+            number = f"{trial_id}-{attempt}"
             self.optuna.suggest(number)
             job, record = self.propose(dict(self.chosen))
-            if record is None:
+            twin = job.fingerprint in self.running.values()
+            if record is None and not twin:
                 self.left -= 1
-                self.numbers = {**getattr(self, "numbers", {}), trial_id: number}
+                self.numbers[trial_id], self.running[trial_id] = number, job.fingerprint
                 return _payload(job)
-            self.optuna.on_trial_complete(number, _finite(record.metrics), error=record.outcome == "failed")
-        return Searcher.FINISHED  # 50 proposals in a row were known: the space has nothing new to offer
+            failed = record is None or record.outcome == "failed"
+            self.optuna.on_trial_complete(number, _finite(record.metrics) if record else {}, error=failed)
+        # 30 proposals in a row were known: wait for what is running, and without that there is nothing new to find
+        return None if self.running else Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if self.metric in result:
             self.optuna.on_trial_result(self.numbers[trial_id], {**result, "training_iteration": result["iteration"]})
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        record = (result or {}).get("record")
-        failed = error or (record is not None and record["outcome"] == "failed")
+        outcome = (result or {}).get("record/outcome")  # Tune flattens the last result
         # without its metric Optuna counts a trial as pruned, and uses the last value it reported
-        value = {self.metric: result[self.metric]} if result and record and not failed and self.metric in result else {}
-        self.optuna.on_trial_complete(self.numbers[trial_id], value, error=failed)
+        value = {self.metric: result[self.metric]} if result and outcome == "finished" else {}
+        self.running.pop(trial_id, None)
+        self.optuna.on_trial_complete(self.numbers[trial_id], value, error=error or outcome == "failed")
 
 
 def _revive(storage: JournalStorage, name: str, goal: str) -> int:

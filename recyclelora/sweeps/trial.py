@@ -23,7 +23,7 @@ from recyclelora.models.segmentor import Segmentor
 from recyclelora.sweeps import build
 from recyclelora.sweeps.artifacts import save_model, write_atomically
 from recyclelora.sweeps.build import Domains, Identity, Places
-from recyclelora.sweeps.history import History
+from recyclelora.sweeps.history import History, read_history
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import score_during, score_finally
 from recyclelora.sweeps.selection import Selector
@@ -58,6 +58,9 @@ def run(config: Config, places: Places, report: Report | None = None) -> Record:
     with _alone_in(folder):
         finished = read_record(folder)
         if finished is not None and finished.outcome == "finished":
+            if report is not None:  # a driver that was killed may not have heard of it
+                entries = read_history(folder / "history.jsonl")
+                report(Progress(finished.iteration, finished.iteration, finished.metrics, entries))
             return finished
         write_atomically(folder / "config.yaml", dump(flatten(config)).encode())
         record = _train_and_score(config, places, identity, folder, report or (lambda progress: None))
@@ -83,7 +86,7 @@ def tags_of(config: Config, identity: Identity, label_space: str) -> dict[str, s
 
 def _train_and_score(config: Config, places: Places, identity: Identity, folder: Path, report: Report) -> Record:
     torch.set_num_threads(max(1, int(config.resources.cpus)))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if torch.cuda.is_available() and config.resources.gpus > 0 else "cpu")
     domains = build.open_domains(config, places)
     segmentor = build.build(config, identity.weights.path, places.cache, len(domains.train.space.classes)).to(device)
     spaces = sorted({common.space.name for common in build.commons(domains).values()})

@@ -5,6 +5,7 @@ import io
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -68,22 +69,38 @@ def _write_whole(path: Path, text: str) -> None:
 
 
 def terminal(table: Table) -> Text:
-    """The table as text of at most 160 columns."""
-    style = Style(_one_line, lambda text: f"*{text}*", "†", "±", "–")
-    heads, rows, chance = _grid(table, style)
+    """The table as text of at most 160 columns. A wide one leaves the knobs to the labels of its cells, and the words
+    that all its domains share to the files."""
+    style = Style(_one_line, lambda text: f"{text}*", "†", "±", "–")
     page = io.StringIO()
     console = Console(file=page, width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False)
-    drawn = _draw(heads, rows, chance, _left(table))
+
+    def draw(some: Table) -> RichTable:
+        heads, rows, chance = _grid(some, style)
+        return _draw(heads, rows, chance, _left(some))
+
+    drawn = draw(table)
     if Measurement.get(console, console.options.update(width=1000), drawn).maximum > WIDTH:
-        drawn = _draw([head.replace(".", ".\n") for head in heads], rows, chance, _left(table))
+        brief = table if table.label != "cell" else replace(table, labelled=True, knobs=())
+        heads, rows, chance = _grid(brief, style)
+        shared = _shared_words([title(metric) for metric in table.metrics])
+        heads = [head.removeprefix(shared).replace(".", ".\n").replace(" ", "\n") for head in heads]
+        drawn = _draw(heads, rows, chance, _left(brief))
     console.print(drawn)
     for sentence in table.caption:
         console.print(Text(_one_line(sentence)))
     return Text("\n".join(line.rstrip() for line in page.getvalue().splitlines()), no_wrap=True, overflow="ignore")
 
 
+def _shared_words(titles: list[str]) -> str:
+    """What the names of several domains begin with, up to a hyphen: `scenes-`."""
+    domains = [name for name in titles if name not in ("target mean", "source")]
+    shared = os.path.commonprefix(domains).rpartition("-")
+    return shared[0] + shared[1] if len(domains) > 1 else ""
+
+
 def _draw(heads: list[str], rows: list[list[str]], chance: list[str], left: int) -> RichTable:
-    drawn = RichTable(box=SIMPLE_HEAD, pad_edge=False)
+    drawn = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     for place, head in enumerate(heads):
         drawn.add_column(Text(head), justify="left" if place < left else "right", overflow="fold")
     for row in rows:
