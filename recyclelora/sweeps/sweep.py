@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -79,6 +80,8 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # the listener hears of every failure, in a line
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="optuna")
+    if address:
+        _knock(address)
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
@@ -89,6 +92,18 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
         yield ray.cluster_resources()
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ray itself waits for minutes at a door that nobody opens."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return  # "auto", or a scheme of Ray's own
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        raise InputError(f"RAY_ADDRESS={address}: no Ray cluster answers there ({error.strerror or error}); start "
+                         "it, or unset RAY_ADDRESS to run on this machine") from None
 
 
 def share_of(resources: dict[str, float], cpus: float, gpus: float) -> Share:

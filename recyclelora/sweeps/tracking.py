@@ -354,6 +354,8 @@ def _open_experiment(client: MlflowClient, name: str, results: Path, *, own: boo
     if own and former.resolve() != place:
         raise InputError(f"results folder {results}: was moved, and its database names files in {former}; "
                          "move it back, or make its former place a link to it")
+    if "mlflow.experimentKind" not in experiment.tags:  # or MLflow's pages open on language models' traces
+        client.set_experiment_tag(experiment.experiment_id, "mlflow.experimentKind", "custom_model_development")
     return str(experiment.experiment_id)
 
 
