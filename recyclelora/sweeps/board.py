@@ -93,8 +93,7 @@ class Board:
             score = "" if trial.score is None else f"{self.metric} {_number(self.metric, trial.score)}"
             rows.add_row(Text(trial.cell), ProgressBar(total=trial.total, completed=trial.done, width=30),
                          f"{trial.done}/{trial.total}", score)
-        failures = [Text(f"failed: {cell}: {reason}", style="red") for cell, reason in self.failed[-3:]]
-        return Group(Text(f"{self.name}: {self.summary()}", style="bold"), rows, *failures)
+        return Group(Text(f"{self.name}: {self.summary()}", style="bold"), rows)
 
 
 def clock_text(seconds: float) -> str:

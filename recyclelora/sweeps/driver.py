@@ -157,6 +157,9 @@ class Bookkeeper:
         artifacts = {name: path for name in ARTIFACTS if (path := folder / name).exists()}
         self.tracker.finish(self.runs.pop(job.fingerprint), record, artifacts)
         self.board.end(job.fingerprint, record)
+        if record.outcome == "failed":
+            self.display.console.print(f"failed: {job.cell}, seed {job.tags['seed']}: {record.reason}", style="red",
+                                       highlight=False)
         self.display.refresh(ended=True)
 
 
