@@ -11,6 +11,8 @@ from recyclelora.errors import InputError
 
 DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
+STORE = ("mlflow", "sqlalchemy", "requests", "urllib3")  # whose errors mean that a server or database went away
+
 DESCRIPTION = """\
 Sweeps and ablations of low-rank adapters on frozen vision foundation models, for domain-generalised semantic
 segmentation. Settings are dotted keys; KEY=VALUE on the command line overrides a file: adapter.main.rank=8"""
@@ -127,6 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a lost file system: the machine's trouble, not a bug
         print(f"recyclelora: {error.filename or given.verb}: {error.strerror or error}", file=sys.stderr)
         return BAD_INPUT
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in STORE:
+            raise
+        reason = str(error).partition("\n")[0][:300]
+        print(f"recyclelora: the tracking store failed ({reason}); the same command goes on from here", file=sys.stderr)
+        return SOME_FAILED
     except KeyboardInterrupt:
         print("recyclelora: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED

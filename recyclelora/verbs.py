@@ -185,13 +185,13 @@ def status(given: argparse.Namespace) -> int:
         total = max(len(planned), len(records))
         rows.append({"sweep": name, "trials": total, "finished": outcomes.count("finished"),
                      "pruned": outcomes.count("pruned"), "failed": outcomes.count("failed"),
-                     "left": total - len(records)})
+                     "left": total - len(records) if planned else None})  # a search has no plan to subtract from
     if given.json:
         print(json.dumps(rows, indent=1))
         return 0
     table = Table(*(rows[0] if rows else ["no sweep yet"]))
     for row in rows:
-        table.add_row(*map(str, row.values()))
+        table.add_row(*("–" if value is None else str(value) for value in row.values()))
     CONSOLE.print(table)
     return 0
 

@@ -287,6 +287,18 @@ def test_the_readme_names_real_files_and_verbs() -> None:
         assert target in targets
 
 
+def test_the_space_of_the_readme_is_a_space() -> None:
+    from recyclelora.sweeps.space import expand
+    from recyclelora.sweeps.spacefile import read_space
+
+    path = ROOT / "search_spaces" / ".readme.yaml"
+    path.write_text((ROOT / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0])
+    try:
+        assert len(list(expand(read_space(path)))) == 3 * (1 + 3 * (1 + 2))
+    finally:
+        path.unlink()
+
+
 @pytest.mark.slow
 def test_the_library_example_of_the_readme_runs(tmp_path: Path) -> None:
     code = (ROOT / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
