@@ -2,7 +2,6 @@
 
 import fcntl
 import functools
-import random
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from recyclelora.sweeps import build, sweep
 from recyclelora.sweeps.board import Board, Display
 from recyclelora.sweeps.build import Places
 from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.space import Knobs, Space, expand, label_of, sample, suggest
+from recyclelora.sweeps.space import Knobs, Space, expand, label_of
 from recyclelora.sweeps.sweep import Job
 from recyclelora.sweeps.tracking import PlannedCell, Tracker
 from recyclelora.sweeps.trial import Progress, tags_of
@@ -96,20 +95,14 @@ def _search(space: Space, places: Places, tracker: Tracker, console: Console, pa
     if missing:
         study = places.results / "studies" / f"{space.sweep_name}.journal"
         with _bookkeeping(tracker, parent, places, board, console) as keeper, sweep.cluster(address) as resources:
-            share = _share(resources, [_sample_job(space, places)])
+            needs = space.settings.resolve().resources  # no knob of a search
+            share = sweep.share_of(resources, needs.cpus, needs.gpus)
             sweep.run_search(propose, missing, keeper, places, share, space=space, name=space.name, study=study,
                              retries=retries)
     tracker.close_sweep(parent)
     if board.left:
         console.print(f"{space.sweep_name}: the space holds no more new points", highlight=False)
     return _count(board)._replace(left=0)
-
-
-def _sample_job(space: Space, places: Places) -> Job:
-    """Any job of a search, for what it takes of the cluster; the resources are no part of a space."""
-    draw = random.Random(space.search_seed)
-    knobs = suggest(space, lambda parameter: sample(parameter, draw))
-    return prepare(space, knobs, label_of(knobs), space.seeds[0], places)
 
 
 def _settled(record: Record | None, space: Space) -> bool:
