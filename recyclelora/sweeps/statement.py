@@ -1,0 +1,61 @@
+"""What an experiment states: the part of its file that its tables need, kept with its sweep as `statement.json`."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+DESIGNS = ("grid", "one_factor", "leave_one_out", "add_one_in", "cells")
+TABLES = ("results", "differences", "effects", "adapters")
+FIGURES = ("differences", "effects", "adapters", "layers", "panels")
+TIERS = ("paper-copy", "readme", "figure", "note")  # where a published number was read; "memory" must not be shown
+
+
+class Target(NamedTuple):
+    """A published number beside which a cell's own is put: mIoU in %, with its source and its tier."""
+
+    cell: str
+    metric: str
+    value: float
+    source: str
+    tier: str
+
+
+class Expectation(NamedTuple):
+    """The claim, so that it can fail: cell `better` scores above cell `worse`."""
+
+    better: str
+    worse: str
+    metric: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """`at` names the base that the cells were run on. Differences are taken against cell `baseline`. `factors` are the
+    keys that a grid crosses. A sweep of a plain space states nothing but its claim."""
+
+    claim: str = ""
+    at: str = ""
+    design: str = "grid"
+    baseline: str | None = None
+    factors: tuple[str, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
+    targets: tuple[Target, ...] = ()
+    tables: tuple[str, ...] = ("results",)
+    figures: tuple[str, ...] = ()
+
+
+def dump_statement(statement: Statement) -> str:
+    """JSON text of a statement."""
+    return json.dumps(asdict(statement), indent=1, ensure_ascii=False)
+
+
+def parse_statement(text: str) -> Statement:
+    """The statement in a JSON text. Raises ValueError for text that `dump_statement` did not write."""
+    try:
+        given = json.loads(text)
+        made: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+        made["expectations"] = tuple(Expectation(*each) for each in given["expectations"])
+        made["targets"] = tuple(Target(*each) for each in given["targets"])
+        return Statement(**made)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not a statement: {error}") from None

@@ -1,0 +1,63 @@
+"""Records -> cells: which runs make which row. Everything that is said of an ablation is said of these."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from recyclelora.errors import InputError
+from recyclelora.sweeps.plan import PlannedCell
+from recyclelora.sweeps.record import Flat, Record
+
+NEVER_MIXED = {"protocol": "evaluation protocols", "selection": "selection rules"}  # tag -> what it is
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of an ablation, all its seeds. `records` holds what has ended, by seed, whatever the outcome."""
+
+    label: str
+    knobs: Flat
+    planned: tuple[int, ...]
+    records: dict[int, Record]
+
+    @property
+    def finished(self) -> dict[int, Record]:
+        """The runs that count, by seed: one stopped early is no member of a mean."""
+        return {seed: record for seed, record in self.records.items() if record.outcome == "finished"}
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Finite values of a metric by seed, as recorded (mIoU as a fraction)."""
+        found = {seed: record.metrics.get(metric, math.nan) for seed, record in self.finished.items()}
+        return {seed: value for seed, value in found.items() if math.isfinite(value)}
+
+
+def group(name: str, plan: Sequence[PlannedCell], records: Iterable[Record]) -> list[Cell]:
+    """The cells of a planned sweep, in the order of its plan. Raises InputError when its runs were not measured alike,
+    or when one cell has a seed twice."""
+    by_fingerprint = {record.fingerprint: record for record in records}
+    found = [by_fingerprint[each.fingerprint] for each in plan if each.fingerprint in by_fingerprint]
+    refuse_mixtures(name, [record for record in found if record.outcome != "failed"])
+    trials: dict[str, dict[int, PlannedCell]] = {}
+    for each in plan:
+        cell = trials.setdefault(each.cell, {})
+        if each.seed in cell:
+            raise InputError(f"sweep {name}: its plan has cell {each.cell!r} with seed {each.seed} twice; two cells "
+                             "share one label: rename one in the file, and start the sweep again")
+        cell[each.seed] = each
+    return [Cell(label, next(iter(cell.values())).knobs, tuple(sorted(cell)),
+                 {seed: by_fingerprint[cell[seed].fingerprint] for seed in sorted(cell)
+                  if cell[seed].fingerprint in by_fingerprint}) for label, cell in trials.items()]
+
+
+def refuse_mixtures(name: str, records: Iterable[Record]) -> None:
+    """Raises InputError where runs of several protocols or selection rules would meet in one table."""
+    for tag, what in NEVER_MIXED.items():
+        runs: dict[str, list[str]] = {}
+        for record in records:
+            run = f"{record.tags.get('cell', '')} {record.fingerprint}".strip()
+            runs.setdefault(record.tags.get(tag, ""), []).append(run)
+        if len(runs) > 1:
+            listed = "; ".join(f"{value or 'unknown'!r}: {', '.join(some[:3])}{' ...' if len(some) > 3 else ''}"
+                               for value, some in sorted(runs.items()))
+            raise InputError(f"sweep {name}: its runs mix {what}, which no table may ({listed}); "
+                             "use one sweep file for each")
