@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
                        help="times a crashed trial is tried again")
 
     train = made["train"]
-    train.add_argument("config", type=Path, help="a YAML file of settings, such as experiments/scenes.yaml")
+    train.add_argument("config", type=Path, help="a YAML file of settings, such as experiments/bases/scenes.yaml")
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     train.add_argument("--dry-run", action="store_true", help="print the resolved config, and run nothing")
 

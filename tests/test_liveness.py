@@ -1,4 +1,4 @@
-"""Every knob of every shipped space is live: two of its values give other parameters, groups, schedule or batches. A
+"""Every knob of every shipped space and experiment is live: two of its values give other parameters, groups, schedule or batches. A
 sweep over a dead knob makes a clean, false table. The cases are generated from the YAML files themselves."""
 
 from pathlib import Path
@@ -18,7 +18,8 @@ from recyclelora.training.checkpoint import digest
 from recyclelora.training.optim import apply_schedule, build_optimiser, parameter_groups
 from tests.test_config import OTHER
 
-SPACES = [read_space(path) for path in sorted((Path(__file__).resolve().parent.parent / "search_spaces").glob("*.yaml"))]
+ROOT = Path(__file__).resolve().parent.parent
+SPACES = [read_space(path) for folder in ("search_spaces", "experiments") for path in sorted((ROOT / folder).glob("*.yaml"))]
 NEEDS = {"dinov2_small"}  # backbones whose weights can be had without a hub; the others are built at random
 
 
@@ -82,6 +83,11 @@ def test_every_baseline_is_another_trial_than_every_cell() -> None:
     for space in SPACES:
         if space.baselines:
             assert len({repr(trial.config) for trial in expand(space)}) == len(list(expand(space)))
+
+
+def test_every_key_of_a_named_cell_is_one_whose_life_is_tested() -> None:
+    named = {key for space in SPACES for knobs in (*space.cells.values(), *space.components.values()) for key in knobs}
+    assert named - {"adapter.method"} <= set(LIVE) and named
 
 
 LIVE = [key for key in sorted(OTHER) if key.startswith(("seed", "adapter.", "head.", "training.", "data."))

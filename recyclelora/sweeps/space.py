@@ -1,5 +1,6 @@
-"""A space: what may vary, over which seeds. `expand` turns a grid or a random design into configs; a search (tpe) asks
-for them one at a time through `suggest`. A YAML file under `search_spaces/`, with the key names of W&B sweeps."""
+"""A space: what may vary, over which seeds. `expand` turns a design into configs; a search (tpe) asks for them one at a
+time through `suggest`. A YAML file with the key names of W&B sweeps: under `search_spaces/`, or, where it states a
+claim, under `experiments/`."""
 
 import hashlib
 import math
@@ -13,10 +14,13 @@ from recyclelora.config import Config, identity
 from recyclelora.documents import Document, Plain
 from recyclelora.errors import InputError
 from recyclelora.settings import Settings
+from recyclelora.sweeps import design
+from recyclelora.sweeps.design import Knobs, label_of
+from recyclelora.sweeps.statement import Statement
 
 Distribution = Literal["uniform", "log_uniform", "int_uniform", "int_log_uniform"]
 DISTRIBUTIONS = ("uniform", "log_uniform", "int_uniform", "int_log_uniform")
-Knobs = dict[str, Plain]
+Method = Literal["grid", "random", "tpe", "one_factor", "leave_one_out", "add_one_in", "cells"]
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,23 @@ class Asha(NamedTuple):
     eta: int
 
 
+class Budget(NamedTuple):
+    """How much of a design may be run: so many trials, or so many hours on the whole cluster."""
+
+    unit: Literal["trials", "hours"]
+    amount: float
+
+
 @dataclass(frozen=True)
 class Space:
-    """`settings` are the base config's differences from the defaults. `origin` says where a key of the file stands."""
+    """`settings` are the base config's differences from the defaults, `at` the name of that base where the file has
+    several. `cells` are named outright, `components` what leave_one_out and add_one_in take out and put in."""
 
     name: str
     path: Path
     claim: str
     settings: Settings
-    method: Literal["grid", "random", "tpe"]
+    method: Method
     metric: str
     goal: Literal["maximize", "minimize"]
     parameters: tuple[Parameter, ...]
@@ -60,6 +72,11 @@ class Space:
     run_cap: int | None
     search_seed: int
     document: Document
+    at: str = ""
+    cells: dict[str, Knobs] = field(default_factory=dict)
+    components: dict[str, Knobs] = field(default_factory=dict)
+    budget: Budget | None = None
+    statement: Statement = field(default_factory=Statement)
 
     def layered(self, knobs: Knobs, seed: int) -> Settings:
         """The base settings with these knobs and this seed on top, each with its line in the file. A knob whose `when:`
@@ -76,9 +93,10 @@ class Space:
 
     @property
     def sweep_name(self) -> str:
-        """The name of the sweep: the file's, and for a search what it searches, so that an edited search is another
-        one (its trials and study would mean nothing there; only `run_cap` may grow)."""
-        return f"{self.name}-{self.digest()[:6]}" if self.method == "tpe" else self.name
+        """The name of the sweep: the file's and its base's, and for a search what it searches, so that an edited search
+        is another one (its trials and study would mean nothing there; only `run_cap` may grow)."""
+        name = f"{self.name}-{self.at}" if self.at else self.name
+        return f"{name}-{self.digest()[:6]}" if self.method == "tpe" else name
 
     def digest(self) -> str:
         """Names what a search searches: two spaces with one digest may share a study."""
@@ -87,7 +105,7 @@ class Space:
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def _origin(self, key: str) -> str:
-        places = [path for path in self.document.lines if path[0] in ("parameters", "baselines") and path[-1] == key]
+        places = [path for path in self.document.lines if path[0] in VARYING and path[-1] == key]
         return self.document.where(*(places[0] if places else ("parameters",)))
 
 
@@ -100,10 +118,10 @@ class Planned(NamedTuple):
 
 
 def expand(space: Space) -> Iterator[Planned]:
-    """The trials of a grid or random design, seed by seed so that an interrupted sweep has whole replicates.
+    """The trials of a design, seed by seed so that an interrupted sweep has whole replicates.
 
     Raises InputError when two cells come to the same config: a knob that changes nothing makes a false table."""
-    cells = list(_cells(space))
+    cells = list(cells_of(space))
     seen: dict[str, str] = {}
     for cell, knobs in cells:
         key = repr(identity(space.resolve(knobs, space.seeds[0])))
@@ -116,15 +134,23 @@ def expand(space: Space) -> Iterator[Planned]:
             yield Planned(cell, knobs, space.resolve(knobs, seed))
 
 
-def _cells(space: Space) -> Iterator[tuple[str, Knobs]]:
-    for label, knobs in space.baselines.items():
-        yield label, knobs
-    if space.method == "random":
-        points = _random_points(space)
-    else:
-        points = list(_grid(space, space.parameters, {}))
-    for knobs in points:
-        yield label_of(knobs), knobs
+def cells_of(space: Space) -> Iterator[tuple[str, Knobs]]:
+    """Label and knobs of every cell, the baselines first. Raises InputError for a space that holds too few points."""
+    yield from space.baselines.items()
+    match space.method:
+        case "grid":
+            yield from ((label_of(knobs), knobs) for knobs in _grid(space, space.parameters, {}))
+        case "random":
+            yield from ((label_of(knobs), knobs) for knobs in _random_points(space))
+        case "one_factor":
+            yield from design.one_factor({parameter.key: parameter.values for parameter in space.parameters},
+                                         identity(space.resolve({}, space.seeds[0])))
+        case "leave_one_out":
+            yield from design.leave_one_out(space.components)
+        case "add_one_in":
+            yield from design.add_one_in(space.components)
+        case "cells":
+            yield from space.cells.items()
 
 
 def _random_points(space: Space) -> list[Knobs]:
@@ -179,19 +205,9 @@ def sample(parameter: Parameter, draw: random.Random) -> Plain:
             return min(int(high), round(math.exp(draw.uniform(math.log(low - 0.5), math.log(high + 0.5)))))
 
 
-def label_of(knobs: Knobs) -> str:
-    """A cell's label, from its knobs: `init=rrqr, main.rank=8`. Keys lose their first part."""
-    return ", ".join(f"{key.partition('.')[2] or key}={_short(value)}" for key, value in knobs.items()) or "base"
-
-
-def _short(value: Plain) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def _base(space: Space) -> Knobs:
     return {**DEFAULTS, **space.settings.values}
 
 
 DEFAULTS: Knobs = identity(Config())
+VARYING = ("parameters", "baselines", "cells", "components")  # the keys of the file under which settings stand

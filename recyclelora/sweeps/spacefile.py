@@ -1,25 +1,44 @@
-"""Reading a space file: every key checked, every complaint with file, line and key (key names as in W&B sweeps)."""
+"""Reading a space file or an experiment: every key checked, every complaint with file, line and key (key names as in
+W&B sweeps)."""
 
 import itertools
 import math
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from recyclelora.documents import Document, Plain, nearest, read
 from recyclelora.errors import InputError
 from recyclelora.settings import Settings, from_document, known_keys, read_settings
-from recyclelora.sweeps.space import DISTRIBUTIONS, Asha, Distribution, Knobs, Parameter, Space, sample, suggest
+from recyclelora.sweeps.experiment import AROUND, choose_base, factor_keys, read_budget, read_statement
+from recyclelora.sweeps.space import (
+    DISTRIBUTIONS,
+    Asha,
+    Distribution,
+    Knobs,
+    Method,
+    Parameter,
+    Space,
+    cells_of,
+    sample,
+    suggest,
+)
 
-KEYS = ("claim", "base", "config", "method", "metric", "parameters", "baselines", "seeds", "early_terminate", "run_cap",
-        "search_seed")
+KEYS = ("claim", "base", "config", "at", "method", "metric", "parameters", "baselines", "cells", "components", "seeds",
+        "early_terminate", "run_cap", "search_seed", "baseline", "expect", "targets", "tables", "figures", "budget")
 
 
-def read_space(path: Path, overrides: Mapping[str, Plain] | None = None) -> Space:
-    """Read and check a space file; `overrides` (from the command line) change its base config. Every value of every
-    knob is resolved once, so that a bad one is refused before anything runs. Raises InputError with file and line."""
-    document = read(path)
+EXHAUSTIVE = ("grid", "one_factor", "leave_one_out", "add_one_in", "cells")  # all cells, with equal budgets
+ABLATION = ("cells", "components", "baseline", "expect", "targets", "budget")
+
+
+def read_space(path: Path, overrides: Mapping[str, Plain] | None = None, at: str | None = None) -> Space:
+    """Read and check a space file or an experiment; `at` chooses among its bases, `overrides` (from the command line)
+    change its base config. Every value of every knob is resolved once, so that a bad one is refused before anything
+    runs. Raises InputError with file and line."""
+    document, chosen = choose_base(read(path), at)
     for key in document.data:
         if key not in KEYS:
             raise InputError(f"{document.where(key)}: {key}: unknown key of a space{nearest(key, KEYS)}")
@@ -34,25 +53,33 @@ def read_space(path: Path, overrides: Mapping[str, Plain] | None = None) -> Spac
             raise InputError(f"command line: {swept[0]}: is swept by {path}; edit its values there")
     space = Space(
         name=path.stem, path=path, claim=reader.text("claim"), settings=settings, method=reader.method(), metric=metric,
-        goal=goal, parameters=parameters, baselines=reader.baselines(), seeds=reader.seeds(),
+        goal=goal, parameters=parameters, baselines=reader.named_knobs("baselines"), seeds=reader.seeds(),
         asha=reader.early_terminate(), run_cap=reader.count("run_cap"), search_seed=reader.count("search_seed", 0) or 0,
-        document=document)
+        document=document, at=chosen, cells=reader.named_knobs("cells"), components=reader.named_knobs("components"),
+        budget=read_budget(document))
     _check(space)
-    return space
+    labels = [] if space.method == "tpe" else [label for label, _ in cells_of(space)]
+    repeated = [label for label in labels if labels.count(label) > 1]
+    if repeated:
+        raise InputError(f"{path}: two cells are called {repeated[0]!r}; rename one")
+    factors = factor_keys(reader.group("parameters"))
+    return replace(space, statement=read_statement(document, chosen, space.method, space.claim, labels, factors))
 
 
 def _check(space: Space) -> None:
     where = space.document.where
-    if space.method == "grid":
+    _check_design(space)
+    if space.method in EXHAUSTIVE:
         for parameter in space.parameters:
             if parameter.distribution:
-                raise InputError(f"{where('parameters', parameter.key)}: {parameter.key}: a grid needs `values`, not a "
-                                 "range; list them, or use method: random or tpe")
+                raise InputError(f"{where('parameters', parameter.key)}: {parameter.key}: a {space.method} needs "
+                                 "`values`, not a range; list them, or use method: random or tpe")
         if space.asha:
-            raise InputError(f"{where('early_terminate')}: early_terminate: a grid is an ablation, its cells get equal "
-                             "budgets; leave it out, or use method: random or tpe")
+            raise InputError(f"{where('early_terminate')}: early_terminate: a {space.method} is an ablation, its cells "
+                             "get equal budgets; leave it out, or use method: random or tpe")
         if space.run_cap is not None:
-            raise InputError(f"{where('run_cap')}: run_cap: a grid runs all its cells; leave it out")
+            raise InputError(f"{where('run_cap')}: run_cap: a {space.method} runs all its cells; leave it out, or set "
+                             "a budget")
     elif space.run_cap is None:
         raise InputError(f"{where('method')}: method {space.method} needs run_cap, the number of trials")
     if space.method == "tpe" and len(space.seeds) > 1:
@@ -61,7 +88,7 @@ def _check(space: Space) -> None:
     if space.metric == "miou/target_mean" and space.resolve({}, space.seeds[0]).evaluation.selection != "oracle":
         raise InputError(f"{where('metric', 'name')}: metric: name: miou/target_mean selects on the test domains; say "
                          "so with evaluation.selection: oracle, or use miou/source")
-    if not space.parameters and space.method != "grid":
+    if not space.parameters and space.method in ("random", "tpe", "one_factor"):
         raise InputError(f"{space.path}: method {space.method} needs parameters")
     if space.method == "tpe" and space.baselines:
         raise InputError(f"{where('baselines')}: baselines: a search has no table rows to compare with; use a grid")
@@ -75,8 +102,27 @@ def _check(space: Space) -> None:
                 raise InputError(f"{where('parameters', parameter.key, 'when', key)}: {key}: is swept further down; "
                                  "move it above the knob that depends on it")
         earlier.add(parameter.key)
-    for knobs in itertools.chain(space.baselines.values(), _probes(space)):
+    named = (space.baselines.values(), space.cells.values(), space.components.values())
+    for knobs in itertools.chain(*named, _probes(space)):
         space.resolve(knobs, space.seeds[0])
+
+
+def _check_design(space: Space) -> None:
+    """The keys that list what a design varies: there is one, and it is the design's own."""
+    where = space.document.where
+    own = {"cells": "cells", "leave_one_out": "components", "add_one_in": "components"}.get(space.method, "parameters")
+    for key, found in (("parameters", space.parameters), ("cells", space.cells), ("components", space.components)):
+        if found and key != own:
+            raise InputError(f"{where(key)}: {key}: means nothing with method {space.method}, which varies `{own}`")
+    if own != "parameters" and not (space.cells or space.components):
+        raise InputError(f"{where('method')}: method {space.method} needs `{own}:` with `NAME: {{key: value}}` lines")
+    if space.method == "one_factor" and any(parameter.when or parameter.unless for parameter in space.parameters):
+        raise InputError(f"{where('parameters')}: parameters: `when:` means nothing with one_factor, where one knob "
+                         "changes at a time")
+    if "baseline" in space.document.data and space.method in (*AROUND, "tpe", "random"):
+        raise InputError(f"{where('baseline')}: baseline: a {space.method} has its own; leave it out")
+    if space.method == "tpe" and (wrong := [key for key in ABLATION if key in space.document.data]):
+        raise InputError(f"{where(wrong[0])}: {wrong[0]}: belongs to an ablation, and a search is none; leave it out")
 
 
 def _probes(space: Space) -> Iterator[Knobs]:
@@ -145,10 +191,10 @@ class _Reader:
         settings.resolve()
         return settings
 
-    def method(self) -> Literal["grid", "random", "tpe"]:
+    def method(self) -> Method:
         method = self.document.data.get("method")
-        if method not in ("grid", "random", "tpe"):
-            raise self.fail(f"expected grid, random or tpe, found {method!r}", "method")
+        if method not in get_args(Method):
+            raise self.fail(f"expected one of {', '.join(get_args(Method))}, found {method!r}", "method")
         return method  # type: ignore[return-value]
 
     def metric(self) -> tuple[str, Literal["maximize", "minimize"]]:
@@ -175,8 +221,15 @@ class _Reader:
             raise self.fail(f"{seeds} names a seed twice; a repeated seed is the same trial", "seeds")
         return tuple(seeds)  # type: ignore[arg-type]
 
-    def baselines(self) -> dict[str, Knobs]:
-        return {label: from_document(self.document, "baselines", label).values for label in self.group("baselines")}
+    def named_knobs(self, section: str) -> dict[str, Knobs]:
+        """Knobs by the name given to them; `{}` is a name for the base config itself."""
+        named = {label: from_document(self.document, section, label).values for label in self.group(section)}
+        for label, knobs in named.items():
+            for key in knobs:
+                if key not in known_keys() or key == "seed" or key.startswith("resources."):
+                    raise InputError(f"{self.document.where(section, label, key)}: {key}: no setting that a cell can "
+                                     f"have{nearest(key, known_keys())}")
+        return named
 
     def early_terminate(self) -> Asha | None:
         rule = self.group("early_terminate")
