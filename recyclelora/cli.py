@@ -48,8 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
             for name, text in VERBS.items()}
 
     sweep = made["sweep"]
-    sweep.add_argument("space", type=Path, help="a YAML file under search_spaces/")
+    sweep.add_argument("space", type=Path, help="a YAML file under search_spaces/ or experiments/")
     sweep.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to its base config")
+    sweep.add_argument("--at", metavar="BASE", help="which base of an experiment [its first]")
     sweep.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
     sweep.add_argument("--retries", type=int, default=2, choices=range(11), metavar="N",
                        help="times a crashed trial is tried again")
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     show = made["show"]
     show.add_argument("file", type=Path, help="a config or a space")
     show.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    show.add_argument("--at", metavar="BASE", help="which base of an experiment [its first]")
     show.add_argument("--json", action="store_true")
 
     weights = made["weights"]

@@ -1,0 +1,127 @@
+"""`train`, `evaluate`, `predict`: one model, without Ray."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image as PillowImage
+from rich.table import Table
+
+from recyclelora.config import Config
+from recyclelora.data.datasets import open_domain
+from recyclelora.data.labels import colourise, common_space
+from recyclelora.documents import read
+from recyclelora.errors import InputError
+from recyclelora.settings import Settings, from_document, parse_overrides
+from recyclelora.sweeps.build import Places, check
+from recyclelora.verbs.look import print_config
+from recyclelora.verbs.room import CONSOLE, places_of
+
+
+def train(given: argparse.Namespace) -> int:
+    from recyclelora.sweeps import driver
+    from recyclelora.sweeps.board import Board, Display
+    from recyclelora.sweeps.tracking import Tracker
+    from recyclelora.sweeps.trial import run
+
+    places = places_of(given)
+    settings = from_document(read(given.config)).override(parse_overrides(given.overrides), "command line")
+    config = _checked(settings, places)
+    if given.dry_run:
+        return print_config(config, settings, as_json=False)
+    job = driver.job_of(config, places, cell=given.config.stem, knobs={}, sweep_name="")
+    del job.tags["sweep"]
+    tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+    board = Board(given.config.stem, "miou/source", 1)
+    with (driver.alone_in(places.results), driver.closing_runs(tracker),
+          Display(board, CONSOLE, pause=10) as display):
+        keeper = driver.Bookkeeper(tracker, None, places, board, display)
+        keeper.started(job)
+        record = run(config, places, lambda progress: keeper.progressed(job, progress))
+        keeper.ended(job, record)
+    if record.outcome == "failed":
+        CONSOLE.print(f"failed: {record.reason}", style="red", highlight=False)
+        return 1
+    _print_scores(record.metrics)
+    CONSOLE.print(f"model: {places.trial(record.fingerprint)}", highlight=False)
+    return 0
+
+
+def _checked(settings: Settings, places: Places) -> Config:
+    config = settings.resolve()
+    try:
+        check(config, places)
+    except InputError as error:
+        raise (settings.locate(error) if error.key else error) from None
+    return config
+
+
+def _print_scores(metrics: Mapping[str, float]) -> None:
+    table = Table("domain", "mIoU %", "chance %")
+    for name, value in metrics.items():
+        if name.startswith("miou/") and name != "miou/target_mean":
+            domain = name.removeprefix("miou/")
+            table.add_row(domain, f"{100 * value:.2f}", f"{100 * metrics[f'chance/{domain}']:.2f}")
+    if "miou/target_mean" in metrics:
+        table.add_row("mean of targets", f"{100 * metrics['miou/target_mean']:.2f}", "")
+    CONSOLE.print(table)
+
+
+def _find_model(given: argparse.Namespace, places: Places) -> Any:
+    from recyclelora.sweeps.artifacts import load_model
+
+    folder = given.model if given.model.is_dir() else places.trial(str(given.model))
+    if not folder.is_dir():
+        raise InputError(f"{given.model}: neither a folder nor the fingerprint of a trial in {places.results}")
+    return load_model(folder, places.cache)
+
+
+def evaluate(given: argparse.Namespace) -> int:
+    from recyclelora.sweeps.scores import evaluate_domain
+
+    places = places_of(given)
+    model = _find_model(given, places)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    metrics: dict[str, float] = {}
+    for domain in given.domains:
+        data = open_domain(domain, given.split, root=places.data_root, cache=places.cache, limit=given.images)
+        common = common_space(model.space, data.space)
+        metrics |= evaluate_domain(model.segmentor.to(device), model.config, data, common, device, domain)
+    if given.json:
+        print(json.dumps({"model": model.fingerprint, "split": given.split, "metrics": metrics}, indent=1))
+    else:
+        _print_scores(metrics)
+    return 0
+
+
+def predict(given: argparse.Namespace) -> int:
+    from recyclelora.sweeps.scores import predict_image
+
+    places = places_of(given)
+    model = _find_model(given, places)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    out = given.out or places.results / "predictions"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another with --out") from None
+    for path in given.images:
+        image = _read_image(path)
+        label = predict_image(model.segmentor.to(device), model.config, image, device)
+        PillowImage.fromarray(label).save(out / f"{path.stem}_label.png")
+        overlay = (0.5 * image + 0.5 * colourise(label, model.space)).astype(np.uint8)
+        PillowImage.fromarray(overlay).save(out / f"{path.stem}_overlay.png")
+        CONSOLE.print(out / f"{path.stem}_overlay.png", highlight=False)
+    return 0
+
+
+def _read_image(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    try:
+        with PillowImage.open(path) as image:
+            return np.array(image.convert("RGB"))  # a copy: torch wants what it may write to
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{path}: not a readable image ({error})") from None
