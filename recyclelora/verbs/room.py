@@ -1,0 +1,31 @@
+"""What the verbs share: the console, where things are, and the store that is there already."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from recyclelora.errors import InputError
+from recyclelora.sweeps.build import Places
+
+CONSOLE = Console(soft_wrap=True)
+
+
+def places_of(given: argparse.Namespace) -> Places:
+    """Absolute places, command line before environment before default."""
+    results = given.results.resolve()
+    cache = given.environment["RECYCLELORA_CACHE"]
+    root = given.data_root or given.environment["DATA_ROOT"]
+    return Places(results, Path(cache).resolve() if cache else results / "cache",
+                  Path(root).resolve() if root else None)
+
+
+def open_existing(given: argparse.Namespace) -> Any:
+    """The tracker on the runs that there are. Raises InputError where there are none."""
+    from recyclelora.sweeps.tracking import Tracker
+
+    places, uri = places_of(given), given.environment["MLFLOW_TRACKING_URI"]
+    if uri is None and not (places.results / "mlflow.db").exists():
+        raise InputError(f"{places.results}: holds no runs yet; run a sweep first, or name another folder (--results)")
+    return Tracker.open(places.results, uri=uri)
