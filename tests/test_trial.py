@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps import build
+from recyclelora.sweeps import analysis, build
 from recyclelora.sweeps.artifacts import load_model
 from recyclelora.sweeps.build import Places
 from recyclelora.sweeps.history import History
@@ -52,6 +52,7 @@ def test_a_record_holds_what_a_table_needs(whole: tuple[Record, Places, list[Pro
     assert record.tags["selection"] == "last" and record.tags["label_space"] == "cityscapes19"
     assert [progress.done for progress in heard] == [1, 2, 3, 4, 5, 6] and "miou/source" in heard[2].metrics
     assert {"loss/total", "loss/class", "loss/mask", "loss/dice", "lr/main", "lr/sub", "lr/head"} <= set(heard[0].metrics)
+    assert metrics["adapter_start/rank_efficiency/main"] == pytest.approx(1, abs=1e-6) != metrics["adapter/rank_efficiency/main"]
     assert heard[0].metrics["lr/main"] == pytest.approx(1e-3) and heard[0].metrics["lr/sub"] == pytest.approx(5e-4)
 
 
@@ -63,6 +64,7 @@ def test_its_folder_holds_the_model_and_the_way_back(whole: tuple[Record, Places
         name: (2, 19, 19) for name in ("source", "scenes-night", "scenes-fog")}
     assert all(int(c.sum()) <= 2 * 240 * 320 for c in confusions.values())
     assert {path.name for path in (folder / "panels").iterdir()} == {"source.png", "scenes-night.png", "scenes-fog.png"}
+    assert all((folder / name).exists() for name in analysis.FILES)
     assert not list(folder.glob("*.tmp"))
     assert read_record(folder) == record
 
@@ -95,7 +97,7 @@ def test_three_steps_and_three_more_are_six(whole: tuple[Record, Places, list[Pr
     heard: list[Progress] = []
     again = run(tiny(), places, heard.append)
     assert comparable(again) == comparable(record)
-    for name in ("adapter.safetensors", "head.safetensors", "confusions.safetensors"):
+    for name in ("adapter.safetensors", "head.safetensors", "confusions.safetensors", "analysis.safetensors"):
         one, two = (load_file(at.trial(record.fingerprint) / name) for at in (before, places))
         assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one), name
     steps = [iteration for progress in heard for iteration, _ in progress.history]

@@ -42,7 +42,7 @@ def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Ide
 
 
 def load_model(folder: Path, cache: Path) -> Model:
-    """The model in a trial's folder, adapters merged into the backbone. Raises InputError for a folder that holds no
+    """The model in a trial's folder, its adapters in place and not merged. Raises InputError for a folder that holds no
     finished trial, and for weights, adapter or head that do not belong together."""
     config = read_settings(folder / CONFIG).resolve()
     weights = find_weights(config, cache)

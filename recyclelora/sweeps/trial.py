@@ -21,6 +21,7 @@ from recyclelora.errors import InputError
 from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.segmentor import Segmentor
 from recyclelora.sweeps import build
+from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.artifacts import save_model, write_atomically
 from recyclelora.sweeps.build import Domains, Identity, Places
 from recyclelora.sweeps.history import History, read_history
@@ -105,6 +106,7 @@ def _train_and_score(config: Config, places: Places, identity: Identity, folder:
     metrics["time/train"] = seconds
     metrics |= _count(segmentor)
     save_model(segmentor, folder, config, identity, domains.train.space)
+    metrics |= keep_analysis(segmentor, config, next(iter(domains.targets.values())), folder).summary
     return Record(fingerprint=identity.fingerprint, config=flatten(config), outcome="finished", metrics=metrics,
                   tags=tags, iteration=config.training.iterations)
 
