@@ -1,22 +1,28 @@
 # The front door. Below it is one command, .venv/bin/recyclelora; `recyclelora --help` says the rest.
 
 PYTHON ?= python3
-SPACE ?= search_spaces/default.yaml
+EXPERIMENT ?=
+SPACE ?= $(if $(EXPERIMENT),$(if $(wildcard $(EXPERIMENT)),$(EXPERIMENT),experiments/$(EXPERIMENT).yaml),search_spaces/default.yaml)
+AT ?=
 RESULTS ?= results
 PORT ?= 5000
+WHICH = $(SPACE) $(if $(AT),--at $(AT))
 BIN := .venv/bin
 READY := .venv/ready
 ifdef DATA_ROOT
 export DATA_ROOT
 endif
 
-.PHONY: help setup sweep plan status tables ui test check lint
+.PHONY: help setup sweep plan noise status tables report ui test check lint
 
 help:  ## this list
 	@echo "make sweep   run what is missing of SPACE=$(SPACE), then print its table"
-	@echo "make plan    list the trials of SPACE, and run nothing"
+	@echo "make plan    the trials of SPACE, what is there already, and what the rest will cost"
+	@echo "             EXPERIMENT=initialisation instead of SPACE names a file of experiments/, AT=dusk its base"
+	@echo "make noise   the baseline of an experiment alone: how small a difference could be seen"
 	@echo "make status  how far each sweep in RESULTS=$(RESULTS) is"
 	@echo "make tables  write the tables in RESULTS again, from MLflow alone"
+	@echo "make report  a page for each experiment in RESULTS: verdict, tables, figures, provenance"
 	@echo "make ui      MLflow's pages on http://127.0.0.1:PORT (PORT=$(PORT))"
 	@echo "make test    the quick tests;  make check: lint, types and all tests"
 	@echo "make setup   the environment in .venv (the others call it)"
@@ -34,16 +40,22 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 sweep: $(READY)
-	@$(BIN)/recyclelora sweep $(SPACE) --results $(RESULTS)
+	@$(BIN)/recyclelora sweep $(WHICH) --results $(RESULTS)
 
 plan: $(READY)
-	@$(BIN)/recyclelora sweep $(SPACE) --results $(RESULTS) --dry-run
+	@$(BIN)/recyclelora plan $(WHICH) --results $(RESULTS)
+
+noise: $(READY)
+	@$(BIN)/recyclelora noise $(WHICH) --results $(RESULTS)
 
 status: $(READY)
 	@$(BIN)/recyclelora status --results $(RESULTS)
 
 tables: $(READY)
 	@$(BIN)/recyclelora tables --results $(RESULTS)
+
+report: $(READY)
+	@$(BIN)/recyclelora report --results $(RESULTS)
 
 ui: $(READY)
 	@$(BIN)/recyclelora ui --results $(RESULTS) --port $(PORT)

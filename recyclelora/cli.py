@@ -27,8 +27,13 @@ VERBS = {
     "train": "train and evaluate one config (a trial), without Ray",
     "evaluate": "score a trained model on any domain",
     "predict": "segment images with a trained model",
+    "plan": "what a space or experiment would train, what is there already, and what the rest will cost",
+    "noise": "run an experiment's baseline on its seeds, and say how small a difference could be seen",
     "status": "how far each sweep is",
     "tables": "write the tables of all sweeps again, from MLflow alone",
+    "explain": "go from a number in a table back to its runs",
+    "report": "write the page of each experiment: verdict, tables, figures, provenance",
+    "analyse": "analyse the adapters of runs that ended without it",
     "show": "print a resolved config with the origin of each value, or the trials of a space",
     "weights": "find, download or convert pretrained weights; print file and sha256",
     "data": "list domains, check one, or draw a contact sheet",
@@ -55,6 +60,14 @@ def build_parser() -> argparse.ArgumentParser:
     sweep.add_argument("--retries", type=int, default=2, choices=range(11), metavar="N",
                        help="times a crashed trial is tried again")
 
+    for name in ("plan", "noise"):
+        made[name].add_argument("space", type=Path, help="a YAML file under experiments/ or search_spaces/")
+        made[name].add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to its base config")
+        made[name].add_argument("--at", metavar="BASE", help="which base of an experiment [its first]")
+    made["plan"].add_argument("--steps", type=_positive, default=20, metavar="N", help="training steps that are timed")
+    made["plan"].add_argument("--no-timing", action="store_true", help="count, and time nothing")
+    made["noise"].add_argument("--seeds", type=_positive, metavar="K", help="so many seeds [those of the file]")
+
     train = made["train"]
     train.add_argument("config", type=Path, help="a YAML file of settings, such as experiments/bases/scenes.yaml")
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
@@ -72,8 +85,15 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     predict.add_argument("--out", type=Path, default=None, help="folder for what is drawn [RESULTS/predictions]")
 
-    for name in ("status", "tables"):
-        made[name].add_argument("sweeps", nargs="*", metavar="SWEEP", help="names of sweeps [all]")
+    for name in ("status", "tables", "report", "analyse"):
+        made[name].add_argument("sweeps", nargs="*", metavar="SWEEP", help="names of sweeps, or files [all]")
+    made["report"].add_argument("--out", type=Path, default=None, help="folder of the pages [RESULTS/reports]")
+
+    explain = made["explain"]
+    explain.add_argument("table", help="name of a table, such as initialisation-scenes.differences")
+    explain.add_argument("row", help="label of a row, or how it begins")
+    explain.add_argument("column", help="heading or key of a column")
+
     made["status"].add_argument("--json", action="store_true")
 
     show = made["show"]
@@ -94,6 +114,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     made["ui"].add_argument("--port", type=int, default=5000)
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
+    return int(text)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

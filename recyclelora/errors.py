@@ -9,3 +9,7 @@ class InputError(ValueError):
     def __init__(self, message: str, *, key: str = "") -> None:
         super().__init__(" ".join(message.split()))
         self.key = key
+
+
+class Absent(InputError):
+    """Sound input that this machine cannot serve: a data set or weights that are not here. A plan goes on without."""

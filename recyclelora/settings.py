@@ -47,7 +47,7 @@ class Settings:
         """The same complaint, with the origin of its key in front."""
         origin = next((self.origins[key] for key in _lineage(error.key) if key in self.origins), "")
         named = error.args[0] if error.args[0].startswith(error.key) else f"{error.key}: {error.args[0]}"
-        return InputError(f"{origin}: {named}" if origin else named, key=error.key)
+        return type(error)(f"{origin}: {named}" if origin else named, key=error.key)
 
 
 def read_settings(path: Path) -> Settings:

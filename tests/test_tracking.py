@@ -1,5 +1,7 @@
 """Tracking against real stores: one run per trial whatever was killed, every step once, nothing lost on the way."""
 
+import contextlib
+import hashlib
 import json
 import math
 import os
@@ -9,17 +11,22 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.telemetry.utils import is_telemetry_disabled
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps import tracking
+from recyclelora.sweeps import store, tracking
 from recyclelora.sweeps.plan import PlannedCell, dump_plan, parse_plan
 from recyclelora.sweeps.record import Record
+from recyclelora.sweeps.runs import DeletedRun
+from recyclelora.sweeps.statement import Expectation, Statement, Target, dump_statement
 from recyclelora.sweeps.tracking import Tracker
 
 CONFIG: dict[str, object] = {
@@ -221,15 +228,15 @@ print([tracker.trial_run(f"f{i}", sweep_run_id=None, config={"seed": i}, tags={}
         ours = [tracker.trial_run(f"f{i}", sweep_run_id=None, config={"seed": i}, tags={}) for i in range(12)]
         assert other.communicate(timeout=120)[0] == f"{ours}\n"
     for i in range(12):
-        assert len(tracker._search(f"tags.fingerprint = 'f{i}'")) == 1
+        assert len(tracker._runs_of([f"f{i}"])[f"f{i}"]) == 1
 
 
 def test_a_machine_that_was_slower_withdraws_its_run(tracker: Tracker, results: Path) -> None:
     client, experiment = client_of(results), tracker._experiment_id
     early = client.create_run(experiment, start_time=1000, tags={"kind": "trial", "fingerprint": "f0"})
     made = tracker._create("f0", {"kind": "trial", "fingerprint": "f0"})
-    assert tracker._withdraw(made).info.run_id == early.info.run_id
-    assert client.get_run(made.info.run_id).info.lifecycle_stage == "deleted"
+    assert tracker._withdraw(made).run_id == early.info.run_id
+    assert client.get_run(made.run_id).info.lifecycle_stage == "deleted"
     assert tracker.trial_run("f0", sweep_run_id=None, config=CONFIG, tags=TAGS) == early.info.run_id
 
 
@@ -330,7 +337,7 @@ def test_a_record_comes_back_as_it_was(tracker: Tracker, tmp_path: Path, results
     assert {str(path.relative_to(stored)): path.read_bytes() for path in stored.rglob("*") if path.is_file()} == {
         "config.yaml": b"seed: 0", "panels/a.png": b"png", "deep/x.txt": b"seed: 0"}
     with pytest.raises(ValueError, match="leaves"):
-        tracker._log_file(run_id, "../x", file)
+        tracker.log_artifact(run_id, "../x", file)
 
 
 def test_params_are_written_once(tracker: Tracker, results: Path) -> None:
@@ -356,7 +363,7 @@ def test_a_sweep_has_its_plan_and_only_the_trials_in_it(tracker: Tracker, result
         ("f20", "pruned"), ("f01", "failed"), ("f10", "finished"), ("f2", "finished")]
     assert {key: found.outcome for key, found in tracker.finished(["f10", "f20", "f01", "f11", "f99"]).items()} == {
         "f10": "finished", "f20": "pruned"}
-    assert client_of(results).get_run(tracker._runs_of(["f10"])["f10"][0].info.run_id).data.tags[
+    assert client_of(results).get_run(tracker._runs_of(["f10"])["f10"][0].run_id).data.tags[
         "mlflow.parentRunId"] == parent
     assert tracker.sweep_run("rank", plan[:2], method="random", space="a: 2") == parent  # the space was edited
     assert tracker.plan("rank") == plan[:2] and [found.fingerprint for found in tracker.records("rank")] == ["f20"]
@@ -402,6 +409,122 @@ def test_a_plan_is_json() -> None:
     assert json.loads(dump_plan(plan))["cells"][0]["seed"] == 3
 
 
+def test_a_sweep_keeps_what_it_states(tracker: Tracker, results: Path) -> None:
+    stated = Statement(claim="größe \ud800", baseline="base", factors=("a.b",), expectations=(Expectation("a", "b", "miou/x"),),
+                       targets=(Target("a", "miou/x", 68.9, "a paper", "readme"),))
+    parent = tracker.sweep_run("s", [], space="a: 1")
+    assert tracker.statement("s") == Statement() and tracker.space_sha256("s") == hashlib.sha256(b"a: 1").hexdigest()
+    assert tracker.sweep_run("s", [], space="ä: 2", statement=dump_statement(stated)) == parent
+    assert tracker.statement("s") == replace(stated, claim="größe ?")  # no file has half a character
+    assert tracker.space_sha256("s") == hashlib.sha256("ä: 2".encode()).hexdigest()
+    for damage in (b"", b"{}", b"[]", b"\xff"):
+        (results / "artifacts" / parent / "artifacts" / "statement.json").write_bytes(damage)
+        with pytest.raises(InputError, match="'s': its statement.json is damaged"):
+            tracker.statement("s")
+    tracker.sweep_run("s", [], space="ä: 2")  # states nothing any more
+    assert tracker.statement("s") == Statement()
+    for ask in (tracker.statement, tracker.space_sha256, tracker.deleted):
+        with pytest.raises(InputError, match="'none': not in"):
+            ask("none")
+
+
+def test_a_deleted_trial_is_said_and_run_again(tracker: Tracker, results: Path) -> None:
+    plan = [PlannedCell(f"größe={i}", i, f"f{i}", {}) for i in range(3)]
+    parent = tracker.sweep_run("rank", plan)
+    runs = {f"f{i}": tracker.trial_run(f"f{i}", sweep_run_id=parent, config={"seed": i},
+                                       tags={"sweep": "rank", "cell": f"größe={i}"}) for i in range(3)}
+    for fingerprint, run_id in runs.items():
+        tracker.finish(run_id, record(fingerprint))
+    lost = tracker._create("lost a race", {"kind": "trial", "fingerprint": "f2", "sweep": "rank", "seed": "2"})
+    tracker._withdraw(lost)  # the store's own deletion, not somebody's
+    assert tracker.deleted("rank") == []
+    client_of(results).delete_run(runs["f1"])
+    assert tracker.deleted("rank") == [DeletedRun("f1", runs["f1"], "größe=1", 1)]
+    assert set(tracker.finished(runs)) == {"f0", "f2"}
+    tracker.sweep_run("rank", plan)
+    again = run_trial(tracker, "f1", parent=parent, metrics={"miou/a": 0.75})
+    assert again != runs["f1"]
+    assert [found.tags["run_id"] for found in tracker.records("rank")] == [runs["f0"], again, runs["f2"]]
+    assert tracker.records("rank")[1].metrics == {"miou/a": 0.75} and len(tracker.deleted("rank")) == 1
+
+
+# numbers per layer, and numbers that come later
+
+
+def series_of(results: Path, run_id: str, key: str) -> list[tuple[int, float]]:
+    points = client_of(results).get_metric_history(run_id, key)
+    return sorted((point.step, point.value) for point in points)
+
+
+def test_values_per_layer_are_steps_of_a_metric_and_no_part_of_the_record(tracker: Tracker, results: Path) -> None:
+    parent = tracker.sweep_run("rank", [PlannedCell("c", 0, "f0", {})])
+    run_id = tracker.trial_run("f0", sweep_run_id=parent, config=CONFIG, tags=TAGS)
+    values = {"norm/main": [0.5, 0.25, 1.0], "norm/sub": [1.0]}
+    tracker._log_series(store.to_run(client_of(results).get_run(run_id)), {"norm/main": [0.5, 0.25]})  # a former try was killed here
+    tracker = Tracker.open(results)
+    tracker.finish(run_id, record(), series=values)
+    assert series_of(results, run_id, "layer/norm/main") == [(0, 0.5), (1, 0.25), (2, 1.0)]
+    assert series_of(results, run_id, "layer/norm/sub") == [(0, 1.0)]
+    assert tracker.records("rank")[0].metrics == {"miou/a": 0.5}
+    tracker.finish(run_id, record(), series={"norm/main": [9.0]})  # it finished before
+    assert len(series_of(results, run_id, "layer/norm/main")) == 3
+
+
+def test_numbers_are_added_to_a_finished_run_once(tracker: Tracker, results: Path) -> None:
+    parent = tracker.sweep_run("rank", [PlannedCell("c", 0, "f0", {})])
+    run_id = run_trial(tracker, "f0", parent=parent, metrics={"miou/a": 0.5, "adapter/old": 1.0})
+    added = {"adapter/norm/main": 0.125, "adapter/nan": math.nan, "adapter/inf": math.inf, "adapter/old": 2.0}
+    layers = {"norm/main": [0.5, math.nan, -math.inf]}
+    for _ in range(3):
+        tracker.add_metrics(run_id, added, layers)
+    found = tracker.records("rank")[0].metrics
+    assert math.isnan(found.pop("adapter/nan")) and found == {
+        "miou/a": 0.5, "adapter/norm/main": 0.125, "adapter/inf": math.inf, "adapter/old": 2.0}
+    assert [len(series_of(results, run_id, key)) for key in added] == [1, 1, 1, 2]
+    assert [step for step, _ in series_of(results, run_id, "layer/norm/main")] == [0, 1, 2]
+    assert client_of(results).get_run(run_id).info.status == "FINISHED"
+    tracker.add_metrics(run_id, {"adapter/norm/main": 0.25}, {"norm/main": [0.75, math.nan, -math.inf]})
+    assert tracker.records("rank")[0].metrics["adapter/norm/main"] == 0.25  # a better analysis is the latest
+    assert series_of(results, run_id, "layer/norm/main")[:2] == [(0, 0.5), (0, 0.75)]
+
+
+# files and pages
+
+
+def test_files_of_a_run_are_copied_out(tracker: Tracker, tmp_path: Path) -> None:
+    run_id = run_trial(tracker, "f0")
+    (tmp_path / "some").mkdir()
+    for name in ("a.txt", "größe #1?.txt"):
+        (tmp_path / "some" / name).write_text(name)
+    tracker.log_artifact(run_id, "report.html", tmp_path / "some" / "a.txt")
+    tracker.log_artifact(run_id, "report.html", tmp_path / "some" / "größe #1?.txt")  # replaces it
+    tracker.log_artifact(run_id, "deep/tables", tmp_path / "some")
+    out = tmp_path / "out"
+    report = tracker.artifact(run_id, "report.html", out)
+    assert report is not None and report.read_text() == "größe #1?.txt" and report.is_relative_to(out)
+    folder = tracker.artifact(run_id, "deep/tables", out)
+    assert folder is not None and sorted(path.name for path in folder.iterdir()) == ["a.txt", "größe #1?.txt"]
+    nested = tracker.artifact(run_id, "deep/tables/größe #1?.txt", out / "more")
+    assert nested is not None and nested.read_text() == "größe #1?.txt"
+    assert tracker.artifact(run_id, "none", out) is None and tracker.artifact(run_id, "deep/none/x", out) is None
+    for name in ("../x", "/etc/passwd", "a/../../x", ""):
+        with pytest.raises(ValueError, match="leaves"):
+            tracker.artifact(run_id, name, out)
+
+
+def test_runs_have_addresses(tracker: Tracker, results: Path) -> None:
+    experiment = tracker._experiment_id
+    assert tracker.run_url("ab") == f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/ab"
+    assert tracker.runs_url(["ab"], port=5001) == f"http://127.0.0.1:5001/#/experiments/{experiment}/runs/ab"
+    url = tracker.runs_url(["ab", "cd"])
+    assert not set(url) & set("\"'<> []")
+    query = parse_qs(urlsplit(urlsplit(url).fragment).query)  # as MLflow's pages take it apart
+    assert urlsplit(urlsplit(url).fragment).path == "/compare-runs"
+    assert {key: json.loads(value) for key, (value,) in query.items()} == {"runs": ["ab", "cd"], "experiments": [experiment]}
+    far = Tracker(tracker._client, "7", results, "me", "https://ann:hunter2@runs.example/mlflow/?token=x")
+    assert far.run_url("ab") == "https://runs.example/mlflow/#/experiments/7/runs/ab"
+
+
 # orphans
 
 
@@ -427,13 +550,14 @@ def test_only_our_own_dead_are_buried(tracker: Tracker, results: Path, tmp_path:
 
 
 def test_a_search_goes_on_past_its_first_page(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "PAGE", 2)
+    monkeypatch.setattr(store, "PAGE", 2)
+    tracker._store = store.Store(tracker._client, tracker._experiment_id, None)  # as for a server
     names = [f"f{i}" for i in range(7)]
     parent = tracker.sweep_run("rank", [PlannedCell("c", i, name, {}) for i, name in enumerate(names)])
     for name in names:
         run_trial(tracker, name, parent=parent)
     assert [found.fingerprint for found in tracker.records("rank")] == names
-    monkeypatch.setattr(tracking, "FEW", 3)
+    monkeypatch.setattr(store, "FEW", 3)
     assert set(tracker.finished(names)) == set(names) and set(tracker.finished(names[:2])) == set(names[:2])
 
 
@@ -446,7 +570,13 @@ def test_a_thousand_and_five_runs_are_all_found(tracker: Tracker, results: Path)
     tracker.sweep_run("s", [], method="random")
     start = time.monotonic()
     assert set(tracker.finished(names)) == set(names) and len(tracker.records("s")) == 1005
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 3
+    plan = [PlannedCell("c", 0, name, {}) for name in names]
+    for expected in (60, 3):  # every trial becomes a member, then all are
+        start = time.monotonic()
+        tracker.sweep_run("adopts", plan)
+        assert time.monotonic() - start < expected
+    assert len(tracker.records("adopts")) == 1005
 
 
 def free_port() -> int:
@@ -463,11 +593,10 @@ def server(tracker: Tracker, tmp_path: Path) -> Iterator[tuple[int, Path]]:
           subprocess.Popen(tracker.ui_command(port=port), cwd=cwd, stdout=log, stderr=log,
                            start_new_session=True) as process):
         try:
-            for _ in range(300):
+            for _ in range(600):  # its port is open seconds before it answers
                 time.sleep(0.2)
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=20):
+                    break
             yield port, cwd
         finally:
             os.killpg(process.pid, signal.SIGTERM)
@@ -484,14 +613,23 @@ def test_through_a_server_it_is_the_same(server: tuple[int, Path], tmp_path: Pat
     (tmp_path / "config.yaml").write_text("seed: 0")
     far.finish(run_id, record(metrics={"miou/a": 0.5, "loss/total": math.nan}),
                {"config.yaml": tmp_path / "config.yaml"})
+    far.add_metrics(run_id, {"adapter/norm": 1.0}, {"norm": [1.0, 2.0]})
+    assert far.artifact(run_id, "config.yaml", tmp_path / "out") == tmp_path / "out" / "config.yaml"
+    assert (tmp_path / "out" / "config.yaml").read_text() == "seed: 0"
+    assert far.artifact(run_id, "none/x", tmp_path) is None and far.artifact(run_id, "none", tmp_path) is None
+    assert far.statement("rank") == Statement() and far.deleted("rank") == []
+    assert far.run_url(run_id) == f"http://127.0.0.1:{port}/#/experiments/{far._experiment_id}/runs/{run_id}"
     orphan = far.trial_run("f1", sweep_run_id=parent, config=CONFIG, tags=TAGS)
     far = Tracker.open(tmp_path / "far", "shared", uri=f"http://127.0.0.1:{port}")
     assert far.plan("rank") == [PlannedCell("größe", 0, "f0", {"k": None})]
     found = far.records("rank")[0]
     assert found.config == {**CONFIG, "empty": "", "word": "ü\0"} and found.metrics["loss/x"] == math.inf
+    assert found.metrics["adapter/norm"] == 1.0
     assert far.trial_run("f1", sweep_run_id=parent, config=CONFIG, tags=TAGS) == orphan
     assert len(far.close_orphans()) == 2
     assert Tracker.open(results, "shared", uri=f"http://127.0.0.1:{port}").close_orphans() == []
+    far._client.delete_run(orphan)
+    assert far.deleted("rank") == [DeletedRun("f1", orphan, "rank=8", 0)]
     with pytest.raises(InputError, match=f"http://127.0.0.1:{port}"):
         far.ui_command()
     assert list(cwd.iterdir()) == [] and sorted(path.name for path in (tmp_path / "far").iterdir()) == [".lock", "id"]

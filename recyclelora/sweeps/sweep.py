@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 # Ray reads these when it is imported. Its own loggers, reporters and signal handling would write into the results
 # folder, talk over our display, and swallow the first Ctrl-C.
@@ -69,6 +69,7 @@ class Listener(Protocol):
 
 
 RunTrial = Callable[[dict[str, Plain], Places, Callable[[Progress], None]], Record]
+_Result = TypeVar("_Result")
 Propose = Callable[[Knobs], tuple[Job, Record | None]]  # knobs -> the job, and its record if it has one already
 
 
@@ -130,6 +131,22 @@ def run_search(propose: Propose, count: int, listener: Listener, places: Places,
     a point that was under way when the driver died is proposed again first."""
     _tune(_Search(space, propose, count, study, name), count, listener, places, share, space=space, name=name,
           retries=retries, trial=trial or run_flat)
+
+
+def run_on_cluster(function: Callable[..., _Result], arguments: Sequence[tuple[Any, ...]],
+                   share: Share) -> list[_Result | str]:
+    """Call a function with each tuple of arguments, on workers with a trial's share of the cluster, as many side by
+    side as trials would be. Results in their order; a str says why a worker died. Raises what the function raises."""
+    # max_calls: a fresh process each, or the memory that one call leaves behind would count as the next one's
+    task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_calls=1, max_retries=0)(function)
+    return [_result(reference) for reference in [task.remote(*given) for given in arguments]]
+
+
+def _result(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+        return f"the worker died ({type(error).__name__}: killed, or out of memory)"
 
 
 def run_flat(config: dict[str, Plain], places: Places, report: Callable[[Progress], None]) -> Record:

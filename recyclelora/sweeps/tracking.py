@@ -6,22 +6,25 @@ import hashlib
 import logging
 import os
 import re
-import shutil
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from recyclelora.errors import InputError
+from recyclelora.sweeps.files import Files
 from recyclelora.sweeps.folder import check_name, locked, prepare
-from recyclelora.sweeps.plan import PlannedCell, dump_plan, parse_plan
+from recyclelora.sweeps.pages import on_server
+from recyclelora.sweeps.plan import PlannedCell, dump_plan
+from recyclelora.sweeps.reading import Reader
 from recyclelora.sweeps.record import Flat, Record
-from recyclelora.sweeps.runs import Sweep, age, by_fingerprint, outcome_of, same, to_record, to_sweep
+from recyclelora.sweeps.runs import LAYERS, Run, outcome_of, same
+from recyclelora.sweeps.statement import Statement, dump_statement
+from recyclelora.sweeps.store import Store, connect, to_run
 from recyclelora.sweeps.texts import check_address, clean, encode, hide, redact
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow looks at this when it is imported
@@ -30,13 +33,11 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow.store.db.utils  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Experiment, Metric, Param, Run, RunTag  # noqa: E402
+from mlflow.entities import Experiment, Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow's pages nest runs
-PAGE = 1000  # runs that a search returns at most; it stops there without a word
-FEW = 50  # trials that are looked up one by one, 15 ms each; for more, all runs are read, 4 ms each
 MAX_PARAM = 6000  # characters; MLflow cuts a longer value without a word
 MAX_TAG = 5000
 MAX_NAME = 250
@@ -45,12 +46,12 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 _Item = TypeVar("_Item")
 
 
-class Tracker:
+class Tracker(Reader):
     """Sweeps and trials in one MLflow experiment. Any call may be repeated after a crash: nothing is written twice."""
 
     def __init__(self, client: MlflowClient, experiment_id: str, results: Path, owner: str, uri: str) -> None:
-        self._client, self._experiment_id, self._results, self._owner = client, experiment_id, results, owner
-        self._uri = uri
+        super().__init__(Store(client, experiment_id, connect(uri)), Files(client), experiment_id, results, uri)
+        self._client, self._owner = client, owner
         self._steps: dict[str, dict[str, int]] = {}  # run id -> metric -> last step in the store
 
     @classmethod
@@ -76,9 +77,10 @@ class Tracker:
     # sweeps
 
     def sweep_run(self, name: str, plan: Sequence[PlannedCell], *, method: str = "grid", space: str = "",
-                  objective: str = "miou/target_mean", goal: str = "maximize") -> str:
-        """The id of the sweep's parent run, found or made, and marked as running. Its artifacts `plan.json` and
-        `space.yaml` become the ones given, and planned trials that other sweeps have run become members of this one.
+                  objective: str = "miou/target_mean", goal: str = "maximize", statement: str = "") -> str:
+        """The id of the sweep's parent run, found or made, and marked as running. Its artifacts `plan.json`,
+        `space.yaml` and `statement.json` become the ones given, and planned trials that other sweeps have run become
+        members of this one.
 
         Raises InputError for a name that is not plain."""
         check_name(name, "sweep")
@@ -88,42 +90,18 @@ class Tracker:
             found = self._sweep_runs(name)
             run = found[0] if found else self._create(name, tags)
         self._update(run, tags=tags)
-        self._client.update_run(run.info.run_id, status="RUNNING")
-        self._log_text(run, "plan.json", dump_plan(plan))
+        self._client.update_run(run.run_id, status="RUNNING")
+        self._files.log_text(run.run_id, "plan.json", dump_plan(plan))
         if space:
-            self._log_text(run, "space.yaml", space)
-        self._adopt(run.info.run_id, name, plan)
-        return str(run.info.run_id)
+            self._files.log_text(run.run_id, "space.yaml", space)
+        if statement or found:  # one that states nothing any more takes its former statement back
+            self._files.log_text(run.run_id, "statement.json", statement or dump_statement(Statement()))
+        self._adopt(run.run_id, name, plan)
+        return run.run_id
 
     def close_sweep(self, run_id: str, *, complete: bool = True) -> None:
         """Mark the sweep's parent run as finished, or as failed when some of its trials are still to do."""
         self._client.set_terminated(run_id, "FINISHED" if complete else "FAILED")
-
-    def sweeps(self) -> list[Sweep]:
-        """The sweeps of the store, by name."""
-        oldest: dict[str, Run] = {}
-        for run in self._sweep_runs():
-            oldest.setdefault(run.data.tags["sweep"], run)
-        return [to_sweep(run) for _, run in sorted(oldest.items())]
-
-    def sweep(self, name: str) -> Sweep:
-        """One sweep. Raises InputError when the store has none of that name."""
-        check_name(name, "sweep")
-        found = self._sweep_runs(name)
-        if not found:
-            known = ", ".join(sweep.name for sweep in self.sweeps()) or "none yet"
-            raise InputError(f"sweep {name!r}: not in {redact(self._uri)}; it has: {known}")
-        return to_sweep(found[0])
-
-    def plan(self, name: str) -> list[PlannedCell]:
-        """The cells of a sweep in their order, empty for a search. Raises InputError for an unknown sweep."""
-        run_id = self.sweep(name).run_id
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                return parse_plan(Path(self._client.download_artifacts(run_id, "plan.json", folder)).read_text("utf-8"))
-            except (MlflowException, OSError, ValueError):
-                raise InputError(f"sweep {name!r}: its plan.json (run {run_id}) is missing or damaged; "
-                                 "start the sweep again, which rewrites it and keeps every finished trial") from None
 
     # trials
 
@@ -148,7 +126,7 @@ class Tracker:
             else:
                 news = {key: value for key, value in tags.items() if key not in ("sweep", "cell")}
                 self._update(run, tags={**news, **member, "owner": self._owner}, params=config)
-        return str(run.info.run_id)
+        return run.run_id
 
     def log_step(self, run_id: str, iteration: int, metrics: Mapping[str, float]) -> None:
         """Log metrics of one iteration, but for those the store already has for it or for a later one."""
@@ -157,16 +135,19 @@ class Tracker:
         self._log_metrics(run_id, fresh, iteration, int(time.time() * 1000))
         last.update(dict.fromkeys(fresh, iteration))
 
-    def finish(self, run_id: str, record: Record, artifacts: Mapping[str, Path] | None = None) -> None:
-        """Log the record and the files (name in the store -> file or folder) and close the run, in that order, so that
-        a finished run is a whole one. A run that finished before keeps its first record."""
-        run = self._client.get_run(run_id)
+    def finish(self, run_id: str, record: Record, artifacts: Mapping[str, Path] | None = None,
+               series: Mapping[str, Sequence[float]] | None = None) -> None:
+        """Log the record, the files (name in the store -> file or folder) and the values per layer (see
+        `add_metrics`), and close the run, in that order, so that a finished run is a whole one. A run that finished
+        before keeps its first record."""
+        run = to_run(self._client.get_run(run_id))
         if outcome_of(run) == "finished":
             return
         for name, path in (artifacts or {}).items():
-            self._log_file(run_id, name, path)
-        stored, last = run.data.metrics, self._last_steps(run_id)
-        fresh = {key: value for key, value in record.metrics.items() if not same(stored.get(key), value)}
+            self._files.log(run_id, name, path)
+        self._log_series(run, series or {})
+        last = self._last_steps(run_id)
+        fresh = {key: value for key, value in record.metrics.items() if not same(run.metrics.get(key), value)}
         step = max([record.iteration, *(last.get(key, 0) for key in fresh)])
         self._log_metrics(run_id, fresh, step, int(time.time() * 1000) + 1)  # later than any step, so it is the latest
         tags = {**record.tags, "outcome": record.outcome, "iteration": str(record.iteration)}
@@ -175,93 +156,57 @@ class Tracker:
         self._client.set_terminated(run_id, "FAILED" if record.outcome == "failed" else "FINISHED")
         self._steps.pop(run_id, None)
 
+    def add_metrics(self, run_id: str, metrics: Mapping[str, float], layers: Mapping[str, Sequence[float]]) -> None:
+        """Add numbers to a run that is closed already: `metrics`, and per name in `layers` (`<name>/<which>`) one
+        value per layer, logged as metric `layer/<name>/<which>` with the layer's index as step. What the store has
+        already is not written again; a number that differs becomes the latest one."""
+        run = to_run(self._client.get_run(run_id))
+        fresh = {key: value for key, value in metrics.items() if not same(run.metrics.get(key), value)}
+        iteration = run.tags.get("iteration", "")
+        step = max([int(iteration) if iteration.isdecimal() else 0,
+                    *(point.step for key in fresh.keys() & run.metrics.keys() for point in self._points(run_id, key))])
+        self._log_metrics(run_id, fresh, step, int(time.time() * 1000))
+        self._log_series(run, layers)
+
+    def log_artifact(self, run_id: str, name: str, path: Path) -> None:
+        """Put a file or a folder into a run, in place of one of that name."""
+        self._files.log(run_id, name, path)
+
     def close_orphans(self, alive: Collection[str] = ()) -> list[str]:
         """Mark as killed what this results folder left running: trials whose fingerprint is not in `alive`, and sweeps
         without a live trial. Other people's runs on a server are not touched. Returns the names of the runs."""
-        running = self._search(f"attributes.status = 'RUNNING' AND tags.owner = '{self._owner}'")
-        live = [run for run in running if run.data.tags.get("fingerprint") in alive]
-        kept = {run.info.run_id for run in live}
-        kept |= {run.data.tags.get(PARENT, "") for run in live}
-        orphans = [run for run in running if run.info.run_id not in kept]
+        running = self._store.tagged("owner", [self._owner], status="RUNNING")
+        live = [run for run in running if run.tags.get("fingerprint") in alive]
+        kept = {run.run_id for run in live} | {run.tags.get(PARENT, "") for run in live}
+        orphans = [run for run in running if run.run_id not in kept]
         for run in orphans:
-            self._client.set_terminated(run.info.run_id, "KILLED")
-        return [str(run.info.run_name) for run in orphans]
-
-    # records
-
-    def records(self, name: str) -> list[Record]:
-        """The records of a sweep's closed trials, in the order of its plan, for a search in the order they started.
-        Of several runs with one fingerprint the oldest finished is taken, and tag `duplicates` names the others."""
-        plan = list(dict.fromkeys(cell.fingerprint for cell in self.plan(name)))
-        runs = by_fingerprint(self._search(f"tags.kind = 'trial' AND tags.`sweep.{name}` LIKE '%'"))
-        found = (to_record(runs[fingerprint]) for fingerprint in plan or runs if fingerprint in runs)
-        return [record for record in found if record is not None]
-
-    def finished(self, fingerprints: Collection[str]) -> dict[str, Record]:
-        """The records of those trials that came to an end, finished or pruned, whichever sweep ran them."""
-        found = {key: to_record(runs) for key, runs in self._runs_of(fingerprints).items()}
-        return {key: record for key, record in found.items() if record is not None and record.outcome != "failed"}
-
-    def ui_command(self, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
-        """Arguments that start MLflow's own pages on this store. Raises InputError where a server shows them already,
-        or where the address holds a password, which does not belong into a process list."""
-        parts = urlsplit(self._uri)
-        if parts.scheme in ("http", "https"):
-            raise InputError(f"the runs are on a server; its pages are at {redact(self._uri)}")
-        if parts.username or parts.password:
-            raise InputError(f"{redact(self._uri)}: needs a password; put the address into MLFLOW_BACKEND_STORE_URI "
-                             "and run `mlflow server`")
-        return [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._uri, "--artifacts-destination",
-                (self._results / "artifacts").as_uri(), "--host", host, "--port", str(port), "--workers", "1"]
+            self._client.set_terminated(run.run_id, "KILLED")
+        return [run.name for run in orphans]
 
     # the store
 
-    def _search(self, condition: str) -> list[Run]:
-        """All runs that match, deleted ones excepted, oldest first."""
-        runs: dict[str, Run] = {}
-        token = None
-        while True:
-            page = self._client.search_runs([self._experiment_id], condition, max_results=PAGE, page_token=token,
-                                            order_by=["attributes.start_time ASC"])
-            runs.update((run.info.run_id, run) for run in page)
-            token = page.token
-            if not token:
-                return sorted(runs.values(), key=age)
-
-    def _sweep_runs(self, name: str = "") -> list[Run]:
-        return self._search("tags.kind = 'sweep'" + (f" AND tags.sweep = '{name}'" if name else ""))
-
-    def _runs_of(self, fingerprints: Collection[str]) -> dict[str, list[Run]]:
-        """The runs of each trial that has any, in each list the one that counts first."""
-        wanted = set(fingerprints)
-        conditions = [f" AND tags.fingerprint = '{check_name(key, 'fingerprint')}'" for key in wanted]
-        if len(wanted) > FEW:
-            conditions = [""]
-        runs = [run for condition in conditions for run in self._search("tags.kind = 'trial'" + condition)]
-        return {key: group for key, group in by_fingerprint(runs).items() if key in wanted}
-
     def _find(self, fingerprint: str) -> Run | None:
         runs = self._runs_of([fingerprint])
-        return runs[fingerprint][0] if runs else None
+        return next(self._store.whole(runs[fingerprint][:1])) if runs else None
 
     def _create(self, name: str, tags: Mapping[str, str]) -> Run:
-        run = self._client.create_run(self._experiment_id, tags={key: clean(tags[key], MAX_TAG) for key in tags},
-                                      run_name=clean(name, MAX_NAME))
-        self._steps[run.info.run_id] = {}
+        run = to_run(self._client.create_run(self._experiment_id, run_name=clean(name, MAX_NAME),
+                                             tags={key: clean(tags[key], MAX_TAG) for key in tags}))
+        self._steps[run.run_id] = {}
         return run
 
     def _reopen(self, run: Run) -> None:
-        self._steps.pop(run.info.run_id, None)  # another process may have logged to it since
-        for key in {"outcome", "reason"} & set(run.data.tags):
-            self._client.delete_tag(run.info.run_id, key)
-        if run.info.status != "RUNNING":
-            self._client.update_run(run.info.run_id, status="RUNNING")
+        self._steps.pop(run.run_id, None)  # another process may have logged to it since
+        for key in {"outcome", "reason"} & set(run.tags):
+            self._client.delete_tag(run.run_id, key)
+        if run.status != "RUNNING":
+            self._client.update_run(run.run_id, status="RUNNING")
 
     def _withdraw(self, made: Run) -> Run:
         """The run to use after `made` was created: where another machine was quicker, its run, and ours is deleted."""
-        winner = self._find(made.data.tags["fingerprint"]) or made
-        if winner.info.run_id != made.info.run_id:
-            self._client.delete_run(made.info.run_id)
+        winner = self._find(made.tags["fingerprint"]) or made
+        if winner.run_id != made.run_id:
+            self._client.delete_run(made.run_id)
         return winner
 
     def _adopt(self, parent: str, name: str, plan: Sequence[PlannedCell]) -> None:
@@ -272,53 +217,51 @@ class Tracker:
 
     def _update(self, run: Run, *, tags: Mapping[str, str], params: Flat | None = None) -> None:
         """Set the tags that differ and the params that are missing (MLflow's params never change)."""
-        encoded = {key: encode(value) for key, value in (params or {}).items() if key not in run.data.params}
+        encoded = {key: encode(value) for key, value in (params or {}).items() if key not in run.params}
         short = {key: value for key, value in encoded.items() if len(value) <= MAX_PARAM}
         if len(short) < len(encoded):
             tags = {**tags, "only_in_config_yaml": ", ".join(sorted(encoded.keys() - short.keys()))}
         cleaned = {key: clean(value, MAX_TAG) for key, value in tags.items()}
-        changed = [RunTag(key, value) for key, value in cleaned.items() if run.data.tags.get(key) != value]
+        changed = [RunTag(key, value) for key, value in cleaned.items() if run.tags.get(key) != value]
         for some in _chunks([Param(key, value) for key, value in short.items()]):
-            self._client.log_batch(run.info.run_id, params=some)
+            self._client.log_batch(run.run_id, params=some)
+        if len(changed) == 1:
+            self._client.set_tag(run.run_id, changed[0].key, changed[0].value)  # one commit; a batch of one makes three
+            return
         for tagged in _chunks(changed):
-            self._client.log_batch(run.info.run_id, tags=tagged)
+            self._client.log_batch(run.run_id, tags=tagged)
 
     def _last_steps(self, run_id: str) -> dict[str, int]:
         """Metric -> its last step; read from the store once for a run that this process did not create."""
         if run_id not in self._steps:
             keys = self._client.get_run(run_id).data.metrics
-            self._steps[run_id] = {
-                key: max((point.step for point in self._client.get_metric_history(run_id, key)), default=-1)
-                for key in keys}
+            self._steps[run_id] = {key: max((point.step for point in self._points(run_id, key)), default=-1)
+                                   for key in keys}
         return self._steps[run_id]
 
+    def _points(self, run_id: str, key: str) -> list[Metric]:
+        return sorted(self._client.get_metric_history(run_id, key), key=lambda point: int(point.timestamp))
+
+    def _log_series(self, run: Run, series: Mapping[str, Sequence[float]]) -> None:
+        now, points = int(time.time() * 1000), []
+        for key, values in ((LAYERS + name, values) for name, values in series.items()):
+            known = {point.step: point.value for point in self._points(run.run_id, key)} if key in run.metrics else {}
+            points += [Metric(key, float(value), now, step) for step, value in enumerate(values)
+                       if not same(known.get(step), value)]
+        self._log_points(run.run_id, points)
+
     def _log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, timestamp: int) -> None:
-        for some in _chunks([Metric(key, float(value), timestamp, step) for key, value in metrics.items()], size=500):
+        self._log_points(run_id, [Metric(key, float(value), timestamp, step) for key, value in metrics.items()])
+
+    def _log_points(self, run_id: str, points: list[Metric]) -> None:
+        for some in _chunks(points, size=500):
             self._client.log_batch(run_id, metrics=some)
-
-    def _log_text(self, run: Run, name: str, text: str) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, name)
-            file.write_text(text, "utf-8")
-            self._client.log_artifact(run.info.run_id, str(file))
-
-    def _log_file(self, run_id: str, name: str, path: Path) -> None:
-        inside = PurePosixPath(name)
-        if inside.is_absolute() or ".." in inside.parts or not inside.name:
-            raise ValueError(f"artifact name {name!r} leaves the run's folder")
-        if path.is_dir():
-            self._client.log_artifacts(run_id, str(path), name)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            named = path if path.name == inside.name else Path(shutil.copyfile(path, Path(folder, inside.name)))
-            parent = None if inside.parent == PurePosixPath(".") else str(inside.parent)
-            self._client.log_artifact(run_id, str(named), parent)
 
 
 def _membership(run: Run, sweep: str, cell: str, parent: str | None) -> dict[str, str]:
     """Tags of a trial that serves this sweep. The first sweep that it serves is also its home."""
     home = {"sweep": sweep, "cell": cell, **({PARENT: parent} if parent else {})}
-    return {f"sweep.{sweep}": cell, **({} if "sweep" in run.data.tags else home)}
+    return {f"sweep.{sweep}": cell, **({} if "sweep" in run.tags else home)}
 
 
 def _complaint(uri: str, error: Exception, *, given: bool) -> str:
@@ -344,9 +287,9 @@ def _create_database(results: Path) -> None:
 
 def _open_experiment(client: MlflowClient, name: str, results: Path, *, own: bool) -> str:
     """The id of the experiment, made on first use. On a server its files go where the server keeps files."""
-    on_server = urlsplit(client.tracking_uri).scheme in ("http", "https")
     place = results / "artifacts"
-    experiment = client.get_experiment_by_name(name) or _make_experiment(client, name, None if on_server else place)
+    far = on_server(client.tracking_uri)
+    experiment = client.get_experiment_by_name(name) or _make_experiment(client, name, None if far else place)
     if experiment.lifecycle_stage != "active":
         raise InputError(f"MLflow experiment {name!r}: is deleted in {redact(client.tracking_uri)}; "
                          "restore it there, or choose another name")

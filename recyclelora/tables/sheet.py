@@ -43,7 +43,8 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class SheetRow:
-    """`runs` are those behind its numbers, which every cell links to. `apart` rows stand below a rule (chance)."""
+    """`label` names the row and is printed in front of its `entries`, under the sheet's `corner`. `runs` are those
+    behind its numbers, which every cell links to. `apart` rows stand below a rule (chance)."""
 
     label: str
     entries: tuple[Entry, ...]
@@ -54,9 +55,17 @@ class SheetRow:
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
     """`name` is the stem of its files, such as `initialisation-scenes.differences`. `columns` and each row's `entries`
-    have one length. `caption` is a list of sentences."""
+    have one length: the rows' labels stand before them, in a column of their own headed `corner`. `caption` is a list
+    of sentences."""
 
     name: str
     columns: tuple[Column, ...]
     rows: tuple[SheetRow, ...]
     caption: tuple[str, ...] = ()
+    corner: str = "cell"
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row.entries) != len(self.columns):
+                raise ValueError(f"{self.name}: row {row.label!r} has {len(row.entries)} entries for "
+                                 f"{len(self.columns)} columns")

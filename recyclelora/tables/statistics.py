@@ -2,10 +2,11 @@
 
 import math
 import statistics
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from scipy import stats
+from scipy import special, stats
+from scipy.optimize import brentq
 
 
 class MeanSd(NamedTuple):
@@ -46,8 +47,50 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float], level: flo
     error = sd / math.sqrt(n)
     if error == 0:
         return Difference(mean, mean, mean, 0.0 if mean else 1.0, n)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
-    return Difference(mean, mean - half, mean + half, float(2 * stats.t.sf(abs(mean) / error, n - 1)), n)
+    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * error  # a hundred times as fast as scipy.stats.t
+    return Difference(mean, mean - half, mean + half, float(2 * special.stdtr(n - 1, -abs(mean) / error)), n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p adjusted for so many tests (Holm 1979, step down): the chance of one false claim among them all stays below the
+    level that they are held against. A nan is no test: it stays nan and is not counted.
+
+    Intervals beside them are not adjusted: each says by itself where its difference lies."""
+    order = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    adjusted, highest = [math.nan] * len(p_values), 0.0
+    for rank, (p, place) in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p))
+        adjusted[place] = highest
+    return adjusted
+
+
+def effect_size(a: Mapping[int, float], b: Mapping[int, float]) -> float:
+    """Mean of a - b over the seeds that both have, in standard deviations of that difference, with the exact correction
+    for few pairs J = gamma(m/2) / (sqrt(m/2) gamma((m-1)/2)), m = n - 1 (Hedges 1981). nan for fewer than two pairs,
+    for two (J is 0 there), and where all differences are 0."""
+    mean, sd, n = mean_sd([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
+    if n < 3 or (sd == 0 and mean == 0):
+        return math.nan
+    m = n - 1
+    correction = math.exp(math.lgamma(m / 2) - math.lgamma((m - 1) / 2)) / math.sqrt(m / 2)
+    return correction * mean / sd if sd else math.copysign(math.inf, mean)
+
+
+def detectable_difference(sd_of_differences: float, n: int, power: float = 0.8, alpha: float = 0.05) -> float:
+    """The smallest true difference that a two-sided paired t-test with n pairs finds with this power (noncentral t);
+    infinite for fewer than two pairs."""
+    if n < 2:
+        return math.inf
+    critical = float(special.stdtrit(n - 1, 1 - alpha / 2))
+
+    def lacks(shift: float) -> float:  # in standard errors
+        found = float(stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift))
+        return (1.0 if math.isnan(found) else found) - power  # far out, where it is 1, scipy has no number
+
+    upper = critical
+    while lacks(upper) < 0:
+        upper *= 1.5
+    return sd_of_differences * float(brentq(lacks, 0.0, upper, xtol=1e-9)) / math.sqrt(n)
 
 
 def evidence(n: int) -> str:

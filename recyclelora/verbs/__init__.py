@@ -2,7 +2,9 @@
 
 from recyclelora.verbs.look import data, show, ui, weights
 from recyclelora.verbs.models import evaluate, predict, train
-from recyclelora.verbs.results import tables
-from recyclelora.verbs.sweeping import status, sweep
+from recyclelora.verbs.results import analyse, explain, tables
+from recyclelora.verbs.results import write_report as report
+from recyclelora.verbs.sweeping import noise, plan, status, sweep
 
-__all__ = ["data", "evaluate", "predict", "show", "status", "sweep", "tables", "train", "ui", "weights"]
+__all__ = ["analyse", "data", "evaluate", "explain", "noise", "plan", "predict", "report", "show", "status", "sweep",
+           "tables", "train", "ui", "weights"]

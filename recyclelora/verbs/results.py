@@ -1,23 +1,156 @@
 """`tables`, `explain`, `report`, `analyse`: what the tracked runs say."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from recyclelora.documents import read
+from recyclelora.errors import InputError
+from recyclelora.sweeps.analysis import FILES, analyse_finished, read_analysis, series_of
+from recyclelora.sweeps.artifacts import write_atomically
 from recyclelora.sweeps.build import Places
-from recyclelora.tables import tables as tabulate
+from recyclelora.tables import composition, formats, provenance, report
+from recyclelora.tables.cells import group
+from recyclelora.tables.evidence import (
+    Evidence,
+    edited,
+    fetch,
+    fetch_analyses,
+    fetch_confusions,
+    fetch_panels,
+    link_to,
+)
 from recyclelora.verbs.room import CONSOLE, open_existing, places_of
 
 
 def tables(given: argparse.Namespace) -> int:
-    tracker = open_existing(given)
-    write_tables(tracker, given.sweeps or [sweep.name for sweep in tracker.sweeps()], places_of(given))
+    store, places = open_existing(given), places_of(given)
+    write_tables(store, _names(store, given.sweeps), places)
     return 0
 
 
-def write_tables(tracker: Any, names: Iterable[str], places: Places) -> None:
+def write_tables(store: Any, names: Iterable[str], places: Places) -> None:
     for name in names:
-        table = tabulate.build(tracker.sweep(name), tracker.plan(name), tracker.records(name))
-        CONSOLE.print(tabulate.terminal(table))
-        for path in tabulate.write(table, places.results / "tables", name):
-            CONSOLE.print(f"  {path}", highlight=False)
+        evidence = fetch(store, name)
+        for sheet in evidence.sheets(_confusions(store, evidence)):
+            CONSOLE.print(formats.terminal(sheet))
+            for path in formats.write(sheet, places.results / "tables", link_to(store)):
+                CONSOLE.print(f"  {path}", highlight=False)
+
+
+def _confusions(store: Any, evidence: Evidence) -> Any:
+    """Image-level noise is asked for by experiments, which state what they expect; files of thousands of other runs
+    stay unread."""
+    return fetch_confusions(store, evidence.records) if evidence.statement.expectations else None
+
+
+def _names(store: Any, asked: Sequence[str]) -> list[str]:
+    """Sweeps by name; an experiment's file stands for its sweeps at all bases. All of them where none is asked for."""
+    known = [sweep.name for sweep in store.sweeps()]
+    if not asked:
+        return known
+    names: list[str] = []
+    for name in asked:
+        names += _of_file(store, Path(name), known) if name.endswith((".yaml", ".yml")) else [name]
+    return list(dict.fromkeys(names))
+
+
+def _of_file(store: Any, path: Path, known: Sequence[str]) -> list[str]:
+    document = read(path)
+    bases = document.data.get("at")
+    found = [name for name in ([f"{path.stem}-{at}" for at in bases] if isinstance(bases, dict) else [path.stem])
+             if name in known]
+    if not found:
+        raise InputError(f"{path}: has not been run here; `recyclelora sweep {path}` does. The store has: "
+                         f"{', '.join(known) or 'nothing yet'}")
+    for name in found:
+        if edited(store, name, document.text):
+            CONSOLE.print(f"{path}: was edited after sweep {name} was last started; the table is that of its former "
+                          "text until the sweep is run again", style="yellow", highlight=False)
+    return found
+
+
+def explain(given: argparse.Namespace) -> int:
+    store = open_existing(given)
+    known = {sweep.name for sweep in store.sweeps()}
+    name = next((part for part in (given.table, given.table.rpartition(".")[0]) if part in known), given.table)
+    evidence = fetch(store, name)
+    sheets = evidence.sheets(_confusions(store, evidence))
+    found = provenance.explain(sheets, evidence.sweep, evidence.plan, evidence.records, evidence.statement,
+                               given.table, given.row, given.column, store.runs_url)
+    for text in provenance.lines(found):
+        CONSOLE.print(text, highlight=False, markup=False)
+    return 0
+
+
+def write_report(given: argparse.Namespace) -> int:
+    """A page per sweep, its figures and tables beside it; logged to the sweep's run as well."""
+    store, places = open_existing(given), places_of(given)
+    for name in _names(store, given.sweeps):
+        evidence = fetch(store, name)
+        if not evidence.plan:
+            CONSOLE.print(f"{name}: a search has a table, and no claim to report on", highlight=False)
+            continue
+        out = given.out or places.results / "reports"
+        for path in _write_report(store, evidence, out, given):
+            CONSOLE.print(path, highlight=False)
+    return 0
+
+
+def _write_report(store: Any, evidence: Evidence, out: Path, given: argparse.Namespace) -> list[Path]:
+    name, link = evidence.sweep.name, link_to(store)
+    cells = group(name, evidence.plan, evidence.records)
+    sheets = evidence.sheets(_confusions(store, evidence))
+    material = composition.Material(
+        name=name, cells=cells, statement=evidence.statement, sheets=sheets,
+        analyses=fetch_analyses(store, evidence.records), panels=fetch_panels(store, cells),
+        commands=_commands(evidence))
+    gallery = composition.draw(material)
+    try:
+        (out / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another with --out") from None
+    page = out / f"{name}.html"
+    write_atomically(page, report.render(composition.compose(material, gallery, link), link).encode())
+    written = [page]
+    for stem, plate in gallery.named.items():
+        written.append(out / name / f"{stem}.svg")
+        write_atomically(written[-1], plate.drawing.svg.encode())
+    for sheet in sheets:
+        written += formats.write(sheet, out / name, link)
+    store.log_artifact(evidence.sweep.run_id, "report.html", page)
+    return written
+
+
+def _commands(evidence: Evidence) -> tuple[str, ...]:
+    at = evidence.statement.at
+    stem = evidence.sweep.name.removesuffix(f"-{at}") if at else evidence.sweep.name
+    which = f"experiments/{stem}.yaml --at {at}" if at else f"search_spaces/{stem}.yaml"
+    return (f"recyclelora sweep {which}", f"recyclelora report {evidence.sweep.name}")
+
+
+def analyse(given: argparse.Namespace) -> int:
+    """Fill in the analysis of adapters for runs that ended without one."""
+    store, places = open_existing(given), places_of(given)
+    records = {record.fingerprint: record for name in _names(store, given.sweeps) for record in store.records(name)}
+    missing = 0
+    for record in records.values():
+        lacks = not any(metric.startswith("adapter/") for metric in record.metrics)
+        if record.outcome != "finished" or record.config.get("adapter.method") == "frozen" or not lacks:
+            continue
+        folder = places.trial(record.fingerprint)
+        if not (folder / "adapter.safetensors").exists():
+            missing += 1
+            continue
+        analysis = read_analysis(folder) or analyse_finished(folder, places.cache, places.data_root)
+        for name in FILES:
+            if (folder / name).exists():
+                store.log_artifact(record.tags["run_id"], name, folder / name)
+        store.add_metrics(record.tags["run_id"], analysis.summary, series_of(analysis))
+        CONSOLE.print(f"{record.tags.get('cell', record.fingerprint)}, seed {record.tags.get('seed')}: analysed",
+                      highlight=False)
+    if missing:
+        CONSOLE.print(f"{missing} runs have no trial folder in {places.results}, so they were not analysed",
+                      highlight=False)
+    return 0

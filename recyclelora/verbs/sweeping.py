@@ -2,13 +2,19 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 
 from rich.table import Table
 
 from recyclelora.settings import parse_overrides
-from recyclelora.sweeps.build import Places
-from recyclelora.sweeps.space import Space
+from recyclelora.sweeps import cost, order
+from recyclelora.sweeps.build import Places, count_parameters
+from recyclelora.sweeps.plan import PlannedCell
+from recyclelora.sweeps.space import Planned, Space, expand
 from recyclelora.sweeps.spacefile import read_space
+from recyclelora.tables import formats, power
+from recyclelora.tables.cells import Cell, group
+from recyclelora.tables.results import runs_of
 from recyclelora.verbs.results import write_tables
 from recyclelora.verbs.room import CONSOLE, open_existing, places_of
 
@@ -20,7 +26,7 @@ def sweep(given: argparse.Namespace) -> int:
     places = places_of(given)
     space = read_space(given.space, parse_overrides(given.overrides), given.at)
     if given.dry_run:
-        return _print_plan(space, places)
+        return _print_trials(space, places)
     tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
     counts = driver.run_sweep(space, places, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
                               retries=given.retries)
@@ -32,17 +38,107 @@ def sweep(given: argparse.Namespace) -> int:
     return 1 if counts.failed or counts.left else 0
 
 
-def _print_plan(space: Space, places: Places) -> int:
+def _print_trials(space: Space, places: Places) -> int:
+    """Every trial by its fingerprint; where it cannot have one here, since data or weights are absent, without."""
     from recyclelora.sweeps import driver
 
-    jobs = driver.plan(space, places)
-    for job in jobs:
-        CONSOLE.print(f"{job.fingerprint}  {job.cell}, seed {job.tags['seed']}", highlight=False)
     if space.method == "tpe":
+        driver.prepare(space, {}, "", space.seeds[0], places)
         CONSOLE.print(f"a search: {space.run_cap} trials proposed by TPE over {len(space.parameters)} knobs")
-    cells = len({job.cell for job in jobs})
-    CONSOLE.print(f"{len(jobs)} trials: {cells} cells x {len(space.seeds)} seeds. Nothing was run.", highlight=False)
+        return 0
+    trials = list(expand(space))
+    names, reason = driver.identify_all(space, trials, places)
+    for trial in trials:
+        CONSOLE.print(f"{names.get((trial.cell, trial.config.seed), '-' * 16)}  {trial.cell}, seed {trial.config.seed}",
+                      highlight=False)
+    cells = len({trial.cell for trial in trials})
+    CONSOLE.print(f"{len(trials)} trials: {cells} cells x {len(space.seeds)} seeds. Nothing was run.", highlight=False)
+    if reason:
+        CONSOLE.print(f"It cannot run here: {reason}", style="yellow", highlight=False)
     return 0
+
+
+def plan(given: argparse.Namespace) -> int:
+    from recyclelora.sweeps import driver
+    from recyclelora.sweeps.tracking import Tracker
+
+    places = places_of(given)
+    space = read_space(given.space, parse_overrides(given.overrides), given.at)
+    if space.method == "tpe":
+        return _print_trials(space, places)
+    trials = order.by_information(list(expand(space)), space.statement) if space.budget else list(expand(space))
+    names, reason = driver.identify_all(space, trials, places)
+    known = {}
+    if (places.results / "mlflow.db").exists() or given.environment["MLFLOW_TRACKING_URI"]:
+        tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+        known = tracker.finished(list(names.values()))
+    left = [trial for trial in trials if names.get((trial.cell, trial.config.seed)) not in known]
+    _print_cells(space, trials, left)
+    if reason:
+        CONSOLE.print(f"It cannot run here: {reason}", style="yellow", highlight=False)
+        return 0
+    if left and not given.no_timing:
+        configs = [trial.config for trial in trials]
+        timings, slots = driver.time_trials(configs, places, given.environment["RAY_ADDRESS"], given.steps)
+        for line in cost.describe(cost.estimate([trial.config for trial in left], timings, slots)):
+            CONSOLE.print(line, highlight=False, markup=False)
+        _print_budget(space, trials, cost.estimate(configs, timings, slots))
+    elif space.budget and space.budget.unit == "trials":
+        _print_budget(space, trials, None)
+    if known:
+        _print_noise(space, group(space.sweep_name, [
+            PlannedCell(trial.cell, trial.config.seed, names[trial.cell, trial.config.seed], trial.knobs)
+            for trial in trials], known.values()))
+    return 0
+
+
+def _print_cells(space: Space, trials: Sequence[Planned], left: Sequence[Planned]) -> None:
+    table = Table("cell", "adapter params", "seeds", "done", "to run", title=space.sweep_name, title_justify="left")
+    for cell in dict.fromkeys(trial.cell for trial in trials):
+        own = [trial for trial in trials if trial.cell == cell]
+        todo = sum(trial.cell == cell for trial in left)
+        table.add_row(cell, f"{count_parameters(own[0].config)['adapter']:,}", str(len(own)), str(len(own) - todo),
+                      str(todo))
+    CONSOLE.print(table)
+    CONSOLE.print(f"{len(trials)} trials, {len(trials) - len(left)} done already, {len(left)} to run", highlight=False)
+
+
+def _print_budget(space: Space, trials: Sequence[Planned], made: cost.Estimate | None) -> None:
+    if space.budget is None:
+        return
+    kept, beyond = order.within(trials, space.budget, space.statement, made)
+    CONSOLE.print(f"Budget of {space.budget.amount:g} {space.budget.unit}: {len(kept)} trials are run, those that "
+                  f"decide the claim first; {len(beyond)} are left out", highlight=False)
+
+
+def _print_noise(space: Space, cells: Sequence[Cell]) -> None:
+    """What the design could detect, from the noise of what is there already."""
+    metric = "miou/target_mean"
+    ready = sorted((cell for cell in cells if len(cell.values(metric)) > 1), key=lambda cell: -len(cell.values(metric)))
+    if not ready:
+        return
+    first = next((cell for cell in ready if cell.label == space.statement.baseline), ready[0])
+    other = next((cell for cell in ready if cell.label != first.label), None)
+    sheet = power.noise_floor(
+        first.values(metric), sorted({3, 5, 8, 10, 20, len(space.seeds)} - {1, 2}), cell=first.label,
+        other=other.values(metric) if other else None, against=other.label if other else "another",
+        name=f"{space.sweep_name}.noise", runs=runs_of(first))
+    CONSOLE.print(formats.terminal(sheet))
+
+
+def noise(given: argparse.Namespace) -> int:
+    """Run the baseline on its seeds alone, and say what the design could detect with so many."""
+    from recyclelora.sweeps import driver
+    from recyclelora.sweeps.tracking import Tracker
+
+    places = places_of(given)
+    whole = read_space(given.space, parse_overrides(given.overrides), given.at)
+    space = driver.baseline_alone(whole, given.seeds)
+    tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+    counts = driver.run_sweep(space, places, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"])
+    cells = group(space.sweep_name, tracker.plan(space.sweep_name), tracker.records(space.sweep_name))
+    _print_noise(space, cells)
+    return 1 if counts.failed or counts.left else 0
 
 
 def status(given: argparse.Namespace) -> int:

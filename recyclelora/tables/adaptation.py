@@ -1,0 +1,59 @@
+"""The table of adapters: what training has made of them, beside how they began."""
+
+from collections.abc import Sequence
+
+from recyclelora.adapters.diagnostics import DEFINITIONS
+from recyclelora.tables.cells import Cell
+from recyclelora.tables.measures import digits_for, recorded
+from recyclelora.tables.results import runs_of, status_of
+from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
+from recyclelora.tables.statistics import mean_sd
+
+AFTER, START = "adapter/", "adapter_start/"
+
+
+def tabulate_adapters(name: str, cells: Sequence[Cell]) -> Sheet:
+    """A row per cell, and per measure of each adapter a column at the start of training and one after it."""
+    keys = _measured(cells)
+    columns = [Column("seeds", "seeds", numeric=False), *(Column(key, _heading(key)) for key in keys)]
+    found = {key: [mean_sd(values.values()) if (values := cell.values(key)) else None for cell in cells]
+             for key in keys}
+    digits = {key: digits_for(each.mean for each in some if each is not None) for key, some in found.items()}
+    rows = []
+    for place, cell in enumerate(cells):
+        entries: list[Entry] = [status_of(cell)]
+        for key in keys:
+            each = found[key][place]
+            entries.append(None if each is None else Number(each.mean, sd=each.sd, digits=digits[key]))
+        rows.append(SheetRow(cell.label, tuple(entries), runs_of(cell)))
+    return Sheet(name=name, columns=tuple(columns), rows=tuple(rows), caption=tuple(_sentences(keys)))
+
+
+def _measured(cells: Sequence[Cell]) -> list[str]:
+    """The adapter metrics of the runs, in the order of their definitions; each measure's start before its end."""
+    every: set[str] = set().union(*(record.metrics for record in recorded(cells)))
+    names = [name for name in every if name.startswith((AFTER, START))]
+    known = list(DEFINITIONS)
+
+    def order(name: str) -> tuple[int, str, bool]:
+        rest = name.partition("/")[2]
+        measure = rest.partition("/")[0]
+        return known.index(measure) if measure in known else len(known), rest, name.startswith(AFTER)
+
+    return sorted(names, key=order)
+
+
+def _heading(key: str) -> str:
+    """`rank efficiency, main` and `rank efficiency, main, start`."""
+    measure, _, which = key.partition("/")[2].partition("/")
+    words = [measure.replace("_", " "), *([which.replace("_", " ")] if which else [])]
+    return ", ".join([*words, "start"] if key.startswith(START) else words)
+
+
+def _sentences(keys: Sequence[str]) -> list[str]:
+    if not keys:
+        return ["No run has recorded measures of its adapters."]
+    measures = dict.fromkeys(key.split("/")[1] for key in keys)
+    return ["Mean ± sample s.d. over seeds of a measure's mean over the adapted layers, after training and at its "
+            "start.",
+            *(f"{name.replace('_', ' ')}: {DEFINITIONS[name]}" for name in measures if name in DEFINITIONS)]

@@ -1,0 +1,137 @@
+"""A sweep's runs and what was derived from them -> the figures and the page that show it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from recyclelora.sweeps.analysis import Analysis
+from recyclelora.sweeps.record import Record
+from recyclelora.sweeps.statement import Statement
+from recyclelora.tables import figures
+from recyclelora.tables.cells import Cell
+from recyclelora.tables.comparisons import compare, judge, metrics_compared
+from recyclelora.tables.effects import cross
+from recyclelora.tables.formats import Link
+from recyclelora.tables.measures import recorded
+from recyclelora.tables.report import Page, Panel, Plate, changes_of, costs_of, lines_of
+from recyclelora.tables.sheet import Sheet
+from recyclelora.tables.statistics import evidence
+
+PROFILED = {"rank_efficiency": "Rank efficiency", "drift_norm": "Drift"}  # drawn layer by layer
+SHEETS = {"": "Results", "differences": "Differences from the baseline", "effects": "Effects", "adapters": "Adapters"}
+
+
+class Gallery(NamedTuple):
+    """A sweep's figures by the place they have on its page."""
+
+    summary: Plate | None
+    figures: tuple[Plate, ...]
+    adapters: tuple[Plate, ...]
+
+    @property
+    def named(self) -> dict[str, Plate]:
+        """File stem -> figure."""
+        plates = [plate for plate in (self.summary, *self.figures, *self.adapters) if plate]
+        return {"".join(letter if letter.isalnum() else "_" for letter in plate.title.lower()).strip("_"): plate
+                for plate in plates}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What a page is made of, fetched from the store. `analyses` by fingerprint."""
+
+    name: str
+    cells: Sequence[Cell]
+    statement: Statement
+    sheets: Sequence[Sheet]
+    analyses: Mapping[str, Analysis] = field(default_factory=dict)
+    panels: Sequence[Panel] = ()
+    commands: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def draw(material: Material) -> Gallery:
+    """The figures that the statement asks for and the runs allow."""
+    cells, statement = material.cells, material.statement
+    asked = statement.figures
+    finished = [cell for cell in cells if cell.finished]
+    if not finished:
+        return Gallery(None, (), ())
+    metrics = metrics_compared(finished, statement)
+    drawn = [Plate("All cells", figures.cells(finished, metrics, _chance(finished, metrics)))]
+    comparisons = [each for each in compare(finished, statement, metrics)] if len(finished) > 1 else []
+    summary = None
+    if "differences" in asked and comparisons:
+        summary = Plate("Differences from the baseline", figures.differences(comparisons, finished))
+    if "effects" in asked and statement.factors:
+        drawn += _draw_effects(cells, statement, metrics)
+    adapters = tuple(_draw_adapters(finished, material.analyses, asked))
+    return Gallery(summary or drawn[0], tuple(drawn if summary else drawn[1:]), adapters)
+
+
+def compose(material: Material, gallery: Gallery, link: Link | None = None) -> Page:
+    """The page of an experiment, with its verdict."""
+    cells, statement = material.cells, material.statement
+    verdict = judge(statement, cells)
+    config, changes = changes_of(cells, statement.baseline)
+    seeds = [len(cell.finished) for cell in cells]
+    records = recorded(cells)
+    devices = sorted({record.tags["device"] for record in records if "device" in record.tags})
+    return Page(
+        title=material.name, claim=statement.claim, verdict=verdict.word, sentence=verdict.sentence, at=statement.at,
+        evidence=f"{min(seeds, default=0)} seeds a cell at least: {evidence(min(seeds, default=0))}." if seeds else "",
+        summary=gallery.summary, figures=gallery.figures, adapters=gallery.adapters,
+        tables=tuple((SHEETS[sheet.name.removeprefix(material.name).strip(".")], sheet) for sheet in material.sheets),
+        panels=tuple(material.panels) if "panels" in statement.figures else (), costs=costs_of(cells),
+        machine=", ".join(devices), facts=_facts(records), runs=lines_of(cells, link), config=config, changes=changes,
+        commands=material.commands, notes=material.notes)
+
+
+def _facts(records: Sequence[Record]) -> dict[str, str]:
+    named = {"commit": "code", "data_fingerprint": "data", "weights_sha256": "weights, sha256",
+             "weights_source": "weights from", "protocol": "protocol", "selection": "selection rule"}
+    found = {title: sorted({record.tags.get(tag, "") for record in records} - {""})
+             for tag, title in named.items()}
+    return {title: ", ".join(values) for title, values in found.items() if values}
+
+
+def _chance(cells: Sequence[Cell], metrics: Sequence[str]) -> dict[str, float]:
+    found = {}
+    for metric in metrics:
+        values = [value for cell in cells for value in cell.values(metric.replace("miou/", "chance/", 1)).values()]
+        if values:
+            found[metric] = values[0]
+    return found
+
+
+def _draw_effects(cells: Sequence[Cell], statement: Statement, metrics: Sequence[str]) -> list[Plate]:
+    crossing = cross(cells, statement)
+    if not crossing.cells:
+        return []
+    shown = [metric for metric in ("miou/target_mean", "miou/source") if metric in metrics] or list(metrics[:1])
+    plates = [Plate("Effects", figures.effects(crossing, shown))]
+    if len(crossing.factors) > 1:
+        values: dict[tuple[object, ...], dict[int, float]] = {**crossing.values(shown[0])}
+        drawing = figures.interactions(values, crossing.factors, shown[0])
+        plates.append(Plate("Interactions", drawing))
+    return plates
+
+
+def _draw_adapters(cells: Sequence[Cell], analyses: Mapping[str, Analysis], asked: Sequence[str]) -> Iterator[Plate]:
+    """Summary measures, profiles through the layers, and heat maps of the first finished run of each cell."""
+    measured = any(name.startswith("adapter/") for record in recorded(cells) for name in record.metrics)
+    if "adapters" in asked and measured:
+        yield Plate("Adapters after training", figures.adapters(cells))
+    runs = {cell.label: some for cell in cells
+            if (some := {seed: analyses[record.fingerprint].layers for seed, record in cell.finished.items()
+                         if record.fingerprint in analyses})}
+    if "layers" in asked and runs:
+        yield from (Plate(f"{title} by layer", figures.layers(runs, measure)) for measure, title in PROFILED.items())
+    if "adapters" in asked:
+        for cell in cells:
+            first = next((analyses[record.fingerprint].cosines for record in cell.finished.values()
+                          if record.fingerprint in analyses), None)
+            if first:
+                drawing = figures.cosines({name: matrix.numpy() for name, matrix in first.items()})
+                says = f"{drawing.says} Mean over the adapted layers, seed {min(cell.finished)}."
+                yield Plate(f"Cosines within the factors: {cell.label}", drawing._replace(says=says))

@@ -1,0 +1,119 @@
+"""Timing the real thing: on this machine, side by side on a Ray cluster, and where it cannot run."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from recyclelora.config import flatten
+from recyclelora.errors import InputError
+from recyclelora.sweeps.build import Places, build, count_parameters, find_weights
+from recyclelora.sweeps.probe import Timing, cost_key, probe, probe_flat, time_classes
+from tests.tiny_config import tiny
+
+
+@pytest.fixture
+def places(tmp_path: Path, cache: Path) -> Places:
+    return Places(tmp_path / "results", cache, None)
+
+
+def test_a_probe_times_real_steps_and_keeps_nothing(places: Places) -> None:
+    started = time.monotonic()
+    timing = probe(tiny(), places, steps=5)
+    took = time.monotonic() - started
+    assert len(timing.step_seconds) == 5 and min(timing.step_seconds) > 1e-3 and timing.note == ""
+    assert sum(timing.step_seconds) + timing.start_seconds + timing.end_seconds < took and timing.end_seconds > 1e-3
+    assert 0 < timing.evaluate_seconds_per_image < took
+    assert timing.device == ("cpu" if not torch.cuda.is_available() else torch.cuda.get_device_name())
+    parameters = 22e6 * 4  # DINOv2-S, float32
+    assert parameters < timing.peak_memory_bytes < 64 * 2**30
+    assert (timing.during_images, timing.final_images) == (2, 3 * (2 + 2)), "each domain's, and those of its panel"
+    assert not places.results.exists()
+
+
+def test_time_runs_out_after_three_steps_at_least(places: Places) -> None:
+    timing = probe(tiny(evaluation__selection="oracle", evaluation__images=5), places, steps=50, seconds=1e-6)
+    assert len(timing.step_seconds) == 3
+    assert timing.note == "3 of 50 steps timed; images of 1 of 3 domains timed"
+    assert (timing.during_images, timing.final_images) == (15, 15 + 9)
+
+
+@pytest.mark.slow
+def test_a_larger_crop_costs_more(places: Places) -> None:
+    small, large = (probe(tiny(data__crop=crop), places, steps=5) for crop in ([42, 56], [168, 224]))
+    assert min(large.step_seconds) > 1.5 * min(small.step_seconds)
+
+
+def test_a_rate_that_would_diverge_is_timed_as_well(places: Places) -> None:
+    assert len(probe(tiny(training__lr=1e30, training__clip=None), places, steps=3).step_seconds) == 3
+
+
+def test_a_class_that_cannot_run_here_says_why(places: Places) -> None:
+    configs = [tiny(), tiny(seed=1), tiny(data__source="camvid-day"), tiny(adapter__main__rank=385)]
+    asked: list[int] = []
+
+    def here(function, arguments):  # type: ignore[no-untyped-def]
+        asked.append(len(arguments))
+        return [Timing([1.0], 1.0, 1.0, 1.0, 1, "cpu", "", 1, 1) for _ in arguments]
+
+    timed = time_classes(configs, places, here, slots=3)
+    assert len(timed) == 3 and asked == [3], "two seeds are one class, timed with as many copies as run side by side"
+    assert isinstance(timed[cost_key(configs[0])], list)
+    assert "DATA_ROOT" in timed[cost_key(configs[2])] and "rank 385" in timed[cost_key(configs[3])]
+    died = time_classes(configs[:1], places, lambda function, arguments: ["the worker died", *here(function, arguments[1:])], 2)
+    assert died == {cost_key(configs[0]): "the worker died"}, "packed like this, so would its trials"
+
+
+def test_on_a_worker_bad_input_is_an_answer(places: Places) -> None:
+    answer = probe_flat(flatten(tiny(data__source="camvid-day")), tuple(places), 3, 1.0)
+    assert isinstance(answer, str) and "DATA_ROOT" in answer
+
+
+def test_parameters_are_counted_without_weights_or_data(tmp_path: Path, cache: Path) -> None:
+    config = tiny()
+    model = build(config, find_weights(config, cache).path, cache, 19)
+    assert count_parameters(config) == {
+        "layers": 48, "adapter": sum(p.numel() for p in model.vit.parameters() if p.requires_grad)}
+    far = tiny(backbone__name="dinov2_large", backbone__patch_size=16, data__source="camvid-day", adapter__main__rank=32,
+               adapter__sub__rank=4)
+    assert count_parameters(far)["adapter"] == 14_155_776
+    assert count_parameters(tiny(adapter__method="frozen")) == {"layers": 0, "adapter": 0}
+    with pytest.raises(InputError, match="backbone.name: 'dinov2_smal' is not known"):
+        count_parameters(tiny(backbone__name="dinov2_smal"))
+
+
+def _where(seconds: float) -> tuple[int, float, float]:
+    import os
+
+    started = time.time()
+    time.sleep(seconds)
+    return os.getpid(), started, time.time()
+
+
+def _die(number: int) -> int:
+    import os
+
+    if number == 1:
+        os._exit(3)
+    return number
+
+
+@pytest.mark.slow
+def test_on_a_cluster_copies_run_side_by_side(places: Places) -> None:
+    from functools import partial
+
+    from recyclelora.sweeps.sweep import cluster, run_on_cluster, share_of
+
+    with cluster(None) as resources:
+        share = share_of(resources, resources["CPU"] / 2, 1.0)
+        (one, began, ended), (two, also_began, also_ended) = run_on_cluster(_where, [(8.0,), (8.0,)], share)
+        assert one != two and max(began, also_began) < min(ended, also_ended)
+        assert run_on_cluster(_die, [(0,), (1,)], share) == [0, "the worker died (WorkerCrashedError: killed, or out of memory)"]
+
+        configs = [tiny(), tiny(seed=1), tiny(data__source="camvid-day")]
+        timed = time_classes(configs, places, partial(run_on_cluster, share=share), share.slots, steps=5)
+    copies = timed[cost_key(configs[0])]
+    assert len(copies) == share.slots == 2 and all(isinstance(copy, Timing) and len(copy.step_seconds) == 5 for copy in copies)
+    assert all(copy.peak_memory_bytes < 4 * 2**30 for copy in copies), "a process of its own, that of no other trial"
+    assert "DATA_ROOT" in timed[cost_key(configs[2])]
