@@ -102,7 +102,7 @@ def test_the_text_holds_every_digit_and_every_run() -> None:
 @pytest.mark.parametrize(("column", "says"), [
     ("target mean published", "published 61.1 (Rein, table 1; tier paper-copy); not measured here"),
     ("target mean difference", "minus published 61.1 (Rein, table 1; tier paper-copy)"),
-    ("adapter.main.rank", "setting adapter.main.rank"), ("seeds", "how many of its planned runs have finished"),
+    ("adapter.main.rank", "setting adapter.main.rank"), ("status", "how many of its planned runs have finished"),
     ("adapter params", "params/adapter over 3 seeds")])
 def test_every_kind_of_column_has_its_words(column: str, says: str) -> None:
     found = ask("rank", "main.rank=4", column)

@@ -202,4 +202,4 @@ def test_a_cell_that_was_run_in_part_says_so() -> None:
     records = [record(cell, 0.3, "failed" if (cell.cell, cell.seed) == ("a", 4) else "finished") for cell in plan
                if cell.cell != "c" and (cell.cell, cell.seed) != ("b", 0)]
     sheet = tabulate_results("s", group("s", plan, records), Statement())
-    assert column(sheet, "seeds") == {"a": "4 of 5 seeds (1 failed)", "b": "4 of 5 seeds", "c": "not run", "chance": None}
+    assert column(sheet, "status") == {"a": "4 of 5 seeds (1 failed)", "b": "4 of 5 seeds", "c": "not run", "chance": None}

@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from recyclelora.config import Config, flatten
 from recyclelora.errors import Absent, InputError
 from recyclelora.sweeps import analysis, build, cost, order, probe, sweep
 from recyclelora.sweeps.analysis import read_analysis, series_of
+from recyclelora.sweeps.artifacts import write_atomically
 from recyclelora.sweeps.board import Board, Display
 from recyclelora.sweeps.build import Places
 from recyclelora.sweeps.record import Record
@@ -156,13 +158,18 @@ def _search(space: Space, places: Places, tracker: Tracker, console: Console, pa
         job = prepare(space, knobs, label_of(knobs), space.seeds[0], places)
         return job, known.get(job.fingerprint) or tracker.finished([job.fingerprint]).get(job.fingerprint)
 
+    study = places.results / "studies" / f"{space.sweep_name}.journal"
     if missing:
-        study = places.results / "studies" / f"{space.sweep_name}.journal"
         with _bookkeeping(tracker, parent, places, board, console) as keeper, sweep.cluster(address) as resources:
             needs = space.settings.resolve().resources  # no knob of a search
             share = sweep.share_of(resources, needs.cpus, needs.gpus)
             sweep.run_search(propose, missing, keeper, places, share, space=space, name=space.name, study=study,
                              retries=retries)
+    found = sweep.importances(study, space.name)
+    if found:
+        kept = study.with_suffix(".importances.json")
+        write_atomically(kept, json.dumps(found, indent=1).encode())
+        tracker.log_artifact(parent, IMPORTANCES, kept)
     tracker.close_sweep(parent)
     if board.left:
         console.print(f"{space.sweep_name}: the space holds no more new points", highlight=False)
@@ -222,6 +229,7 @@ class Bookkeeper:
         self.display.refresh(ended=True)
 
 
+IMPORTANCES = "importances.json"  # of a search's knobs, in its parent run
 ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusions.safetensors", "panels",
              *analysis.FILES)
 

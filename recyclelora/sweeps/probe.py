@@ -1,8 +1,6 @@
 """What a trial costs, measured before it is run: a few real steps and a few real images, on the device and beside as
 many others as the sweep will have."""
 
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +22,7 @@ from recyclelora.settings import Settings
 from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.build import Domains, Places
+from recyclelora.sweeps.device import name_of, peak_memory, wait_for
 from recyclelora.sweeps.scores import evaluate_domain
 from recyclelora.training.loop import Diverged, train
 from recyclelora.training.optim import build_optimiser, parameter_groups
@@ -129,14 +128,14 @@ def probe(config: Config, places: Places, steps: int = 20, seconds: float = 60.0
     started = time.monotonic()
     domains = build.open_domains(config, places)
     segmentor = _build(config, domains, places).to(device)
-    _wait(device)
+    wait_for(device)
     start = time.monotonic() - started
     taken = _time_steps(config, segmentor, domains, device, steps, seconds)
     per_image, evaluated = _time_images(config, segmentor, domains, device, seconds)
     end = _time_analysis(config, segmentor, domains, device)
     final = [domains.source_val, *domains.targets.values()]
     during = final if config.evaluation.selection == "oracle" else final[:1]
-    return Timing(taken, per_image, start, end, _peak_memory(device), _name(device),
+    return Timing(taken, per_image, start, end, peak_memory(device), name_of(device),
                   _note(len(taken), steps, evaluated, len(final)), sum(map(len, during)),
                   sum(len(data) + min(PANEL, len(data)) for data in final))
 
@@ -170,7 +169,7 @@ def _time_steps(config: Config, segmentor: Segmentor, domains: Domains, device: 
         last = time.monotonic()
         for _ in train(segmentor, optimiser, source, start=0, stop=stop, total=stop, seed=config.seed, device=device,
                        clip=config.training.clip, precision=config.training.precision):
-            _wait(device)
+            wait_for(device)
             now = time.monotonic()
             taken.append(now - last)
             last = now
@@ -189,7 +188,7 @@ def _time_images(config: Config, segmentor: Segmentor, domains: Domains, device:
         some = _first(opened[name], count)
         started = time.monotonic()
         evaluate_domain(segmentor, config, some, commons[name], device, name)
-        _wait(device)
+        wait_for(device)
         return (time.monotonic() - started) / len(some)
 
     timed("source", 1)  # a warm-up
@@ -206,28 +205,12 @@ def _time_analysis(config: Config, segmentor: Segmentor, domains: Domains, devic
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         keep_analysis(segmentor, config, next(iter(domains.targets.values())), Path(folder))
-        _wait(device)
+        wait_for(device)
         return time.monotonic() - started
 
 
 def _first(data: DomainData, count: int) -> DomainData:
     return replace(data, names=data.names[:count])
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _peak_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux KiB
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def _note(taken: int, steps: int, evaluated: int, domains: int) -> str:

@@ -12,7 +12,8 @@ Flat = Mapping[str, object]  # dotted key -> plain YAML value, the only form in 
 class Record:
     """One trial, once. `metrics` holds the numbers of the selected checkpoint by these names
     (`miou/<domain>`, `miou/source`, `miou/target_mean`, `iou/<domain>/<class>`, `chance/<domain>`, `params/adapter`,
-    `params/trainable`, `time/*`); IoU and mIoU are fractions in [0, 1], a class that is not counted is left out."""
+    `params/trainable`, `time/*` in seconds, `memory/peak` in bytes, `adapter/<measure>/<which>` and
+    `adapter_start/...`); IoU and mIoU are fractions in [0, 1], a class that is not counted is left out."""
 
     fingerprint: str
     config: Flat

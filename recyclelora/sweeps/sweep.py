@@ -149,6 +149,18 @@ def _result(reference: Any) -> Any:
         return f"the worker died ({type(error).__name__}: killed, or out of memory)"
 
 
+def importances(study: Path, name: str, seed: int = 0) -> dict[str, float]:
+    """Knob -> its share of the variance of a search's objective, the largest first: fANOVA (Hutter et al. 2014) over
+    the finished trials, of the knobs that all of them have. Empty where they are too few or all alike."""
+    try:
+        loaded = optuna.load_study(study_name=name, storage=JournalStorage(JournalFileBackend(str(study))))
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
+        shares = optuna.importance.get_param_importances(loaded, evaluator=evaluator)
+        return {knob: float(share) for knob, share in shares.items()}
+    except (ValueError, RuntimeError, KeyError):  # what Optuna says of one trial, of no variance, of no study
+        return {}
+
+
 def run_flat(config: dict[str, Plain], places: Places, report: Callable[[Progress], None]) -> Record:
     """Run a trial from its flat config (on a worker)."""
     return run(Settings(dict(config)).resolve(), places, report)

@@ -24,6 +24,7 @@ from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.artifacts import save_model, write_atomically
 from recyclelora.sweeps.build import Domains, Identity, Places
+from recyclelora.sweeps.device import name_of, peak_memory
 from recyclelora.sweeps.history import History, read_history
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import score_during, score_finally
@@ -91,7 +92,7 @@ def _train_and_score(config: Config, places: Places, identity: Identity, folder:
     domains = build.open_domains(config, places)
     segmentor = build.build(config, identity.weights.path, places.cache, len(domains.train.space.classes)).to(device)
     spaces = sorted({common.space.name for common in build.commons(domains).values()})
-    tags = tags_of(config, identity, "+".join(spaces))
+    tags = {**tags_of(config, identity, "+".join(spaces)), "device": name_of(device)}
     selector = Selector(config.evaluation.selection, folder)
     try:
         seconds = _train(config, segmentor, domains, folder, identity.fingerprint, selector, report, device)
@@ -105,6 +106,7 @@ def _train_and_score(config: Config, places: Places, identity: Identity, folder:
     metrics["time/evaluate"] = time.monotonic() - started
     metrics["time/train"] = seconds
     metrics |= _count(segmentor)
+    metrics["memory/peak"] = float(peak_memory(device))
     save_model(segmentor, folder, config, identity, domains.train.space)
     metrics |= keep_analysis(segmentor, config, next(iter(domains.targets.values())), folder).summary
     return Record(fingerprint=identity.fingerprint, config=flatten(config), outcome="finished", metrics=metrics,

@@ -10,12 +10,15 @@ from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
 from recyclelora.tables.statistics import mean_sd
 
 AFTER, START = "adapter/", "adapter_start/"
+SHOWN = ("rank_efficiency", "grassmann", "grassmann_chance", "column_ratio", "drift_norm", "subspace_drift")
+STARTS = ("rank_efficiency",)  # of which the start is shown too: elsewhere it is 0, infinite or the same
 
 
 def tabulate_adapters(name: str, cells: Sequence[Cell]) -> Sheet:
-    """A row per cell, and per measure of each adapter a column at the start of training and one after it."""
+    """A row per cell, and a column for each of the telling measures after training, for some at its start too. The
+    others, and all by layer, are among the runs' metrics."""
     keys = _measured(cells)
-    columns = [Column("seeds", "seeds", numeric=False), *(Column(key, _heading(key)) for key in keys)]
+    columns = [Column("status", "seeds", numeric=False), *(Column(key, _heading(key)) for key in keys)]
     found = {key: [mean_sd(values.values()) if (values := cell.values(key)) else None for cell in cells]
              for key in keys}
     digits = {key: digits_for(each.mean for each in some if each is not None) for key, some in found.items()}
@@ -32,7 +35,8 @@ def tabulate_adapters(name: str, cells: Sequence[Cell]) -> Sheet:
 def _measured(cells: Sequence[Cell]) -> list[str]:
     """The adapter metrics of the runs, in the order of their definitions; each measure's start before its end."""
     every: set[str] = set().union(*(record.metrics for record in recorded(cells)))
-    names = [name for name in every if name.startswith((AFTER, START))]
+    names = [name for name in every if name.startswith(tuple(f"{AFTER}{measure}/" for measure in SHOWN))
+             or name.startswith(tuple(f"{START}{measure}/" for measure in STARTS))]
     known = list(DEFINITIONS)
 
     def order(name: str) -> tuple[int, str, bool]:

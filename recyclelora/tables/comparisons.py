@@ -170,8 +170,9 @@ def _sentence(word: Word, tested: Sequence[Comparison], lacking: Sequence[str]) 
 def describe(comparison: Comparison) -> str:
     """`both − main only: +0.52 points of target mean [+0.10, +0.94], n = 5, p = 0.012`."""
     difference, low, high, _, n = comparison.difference
-    return (f"{comparison.cell} − {comparison.against}: {POINTS * difference:+.2f} points of {title(comparison.metric)}"
-            f" [{POINTS * low:+.2f}, {POINTS * high:+.2f}], n = {n}, p = {probability(comparison.p_holm)}")
+    shown, lowest, highest = (f"{POINTS * value:+.2f}".replace("-", "−") for value in (difference, low, high))
+    return (f"{comparison.cell} − {comparison.against}: {shown} points of {title(comparison.metric)} [{lowest}, "
+            f"{highest}], n = {n}, p = {probability(comparison.p_holm)}")
 
 
 def probability(p: float) -> str:

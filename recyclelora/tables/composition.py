@@ -14,8 +14,8 @@ from recyclelora.tables.effects import cross
 from recyclelora.tables.formats import Link
 from recyclelora.tables.measures import recorded
 from recyclelora.tables.report import Page, Panel, Plate, changes_of, costs_of, lines_of
+from recyclelora.tables.results import chance_of
 from recyclelora.tables.sheet import Sheet
-from recyclelora.tables.statistics import evidence
 
 PROFILED = {"rank_efficiency": "Rank efficiency", "drift_norm": "Drift"}  # drawn layer by layer
 SHEETS = {"": "Results", "differences": "Differences from the baseline", "effects": "Effects", "adapters": "Adapters"}
@@ -58,7 +58,7 @@ def draw(material: Material) -> Gallery:
     if not finished:
         return Gallery(None, (), ())
     metrics = metrics_compared(finished, statement)
-    drawn = [Plate("All cells", figures.cells(finished, metrics, _chance(finished, metrics)))]
+    drawn = [Plate("All cells", figures.cells(finished, metrics, chance_of(recorded(finished), metrics)))]
     comparisons = [each for each in compare(finished, statement, metrics)] if len(finished) > 1 else []
     summary = None
     if "differences" in asked and comparisons:
@@ -74,12 +74,10 @@ def compose(material: Material, gallery: Gallery, link: Link | None = None) -> P
     cells, statement = material.cells, material.statement
     verdict = judge(statement, cells)
     config, changes = changes_of(cells, statement.baseline)
-    seeds = [len(cell.finished) for cell in cells]
     records = recorded(cells)
     devices = sorted({record.tags["device"] for record in records if "device" in record.tags})
     return Page(
         title=material.name, claim=statement.claim, verdict=verdict.word, sentence=verdict.sentence, at=statement.at,
-        evidence=f"{min(seeds, default=0)} seeds a cell at least: {evidence(min(seeds, default=0))}." if seeds else "",
         summary=gallery.summary, figures=gallery.figures, adapters=gallery.adapters,
         tables=tuple((SHEETS[sheet.name.removeprefix(material.name).strip(".")], sheet) for sheet in material.sheets),
         panels=tuple(material.panels) if "panels" in statement.figures else (), costs=costs_of(cells),
@@ -93,15 +91,6 @@ def _facts(records: Sequence[Record]) -> dict[str, str]:
     found = {title: sorted({record.tags.get(tag, "") for record in records} - {""})
              for tag, title in named.items()}
     return {title: ", ".join(values) for title, values in found.items() if values}
-
-
-def _chance(cells: Sequence[Cell], metrics: Sequence[str]) -> dict[str, float]:
-    found = {}
-    for metric in metrics:
-        values = [value for cell in cells for value in cell.values(metric.replace("miou/", "chance/", 1)).values()]
-        if values:
-            found[metric] = values[0]
-    return found
 
 
 def _draw_effects(cells: Sequence[Cell], statement: Statement, metrics: Sequence[str]) -> list[Plate]:
@@ -129,9 +118,8 @@ def _draw_adapters(cells: Sequence[Cell], analyses: Mapping[str, Analysis], aske
         yield from (Plate(f"{title} by layer", figures.layers(runs, measure)) for measure, title in PROFILED.items())
     if "adapters" in asked:
         for cell in cells:
-            first = next((analyses[record.fingerprint].cosines for record in cell.finished.values()
-                          if record.fingerprint in analyses), None)
-            if first:
-                drawing = figures.cosines({name: matrix.numpy() for name, matrix in first.items()})
-                says = f"{drawing.says} Mean over the adapted layers, seed {min(cell.finished)}."
-                yield Plate(f"Cosines within the factors: {cell.label}", drawing._replace(says=says))
+            for seed, record in [each for each in cell.finished.items() if each[1].fingerprint in analyses][:1]:
+                matrices = analyses[record.fingerprint].cosines
+                if matrices:
+                    drawing = figures.cosines({name: matrix.numpy() for name, matrix in matrices.items()})
+                    yield Plate(f"Cosines within the factors: {cell.label}, seed {seed}", drawing)

@@ -58,7 +58,7 @@ def tabulate_effects(name: str, cells: Sequence[Cell], statement: Statement) -> 
     crossing = cross(cells, statement)
     apart = mixed(grounds_of(recorded(cells), (TARGET_MEAN, SOURCE)))
     metrics = [metric for metric in (TARGET_MEAN, SOURCE) if metric not in apart]
-    columns = [Column("seeds", "seeds")]
+    columns = [Column("pairs", "seeds")]
     for metric in metrics:
         columns += [Column(metric, title(metric)), Column(f"{metric} p", "p (Holm)")]
     if not crossing.cells:

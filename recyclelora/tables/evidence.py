@@ -1,12 +1,12 @@
 """What the tables and pages of a sweep rest on, fetched from the store. It changes nothing there."""
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
@@ -20,11 +20,10 @@ from recyclelora.sweeps.runs import DeletedRun, Sweep
 from recyclelora.sweeps.statement import Statement
 from recyclelora.tables import tables
 from recyclelora.tables.cells import Cell
+from recyclelora.tables.differences import Confusions
 from recyclelora.tables.formats import Link
 from recyclelora.tables.report import Panel
 from recyclelora.tables.sheet import RunRef, Sheet
-
-Confusions = dict[str, dict[str, NDArray[np.int64]]]  # fingerprint -> domain -> (images, classes, classes)
 
 
 class Evidence(NamedTuple):
@@ -35,20 +34,33 @@ class Evidence(NamedTuple):
     records: list[Record]
     statement: Statement
     deleted: list[DeletedRun]
+    importances: dict[str, float]
 
     def sheets(self, confusions: Confusions | None = None) -> list[Sheet]:
-        return tables.build(self.sweep, self.plan, self.records, self.statement, confusions, self.deleted)
+        return tables.build(self.sweep, self.plan, self.records, self.statement, confusions, self.deleted,
+                            self.importances)
 
 
 def fetch(store: Reader, name: str) -> Evidence:
     """Everything but files. Raises InputError for a sweep that the store does not have, or has damaged."""
-    return Evidence(store.sweep(name), store.plan(name), store.records(name), store.statement(name),
-                    store.deleted(name))
+    sweep, plan = store.sweep(name), store.plan(name)
+    importances = {} if plan else _fetch_importances(store, sweep)
+    return Evidence(sweep, plan, store.records(name), store.statement(name), store.deleted(name), importances)
+
+
+def _fetch_importances(store: Reader, sweep: Sweep) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = store.artifact(sweep.run_id, "importances.json", Path(folder))
+        try:
+            return {str(knob): float(share) for knob, share in json.loads(path.read_text()).items()} if path else {}
+        except (ValueError, AttributeError, TypeError):
+            raise InputError(f"sweep {sweep.name}: its importances.json (run {sweep.run_id}) is damaged; start the "
+                             "search again, which rewrites it and keeps every trial") from None
 
 
 def fetch_confusions(store: Reader, records: Sequence[Record]) -> Confusions:
     """The confusion matrices of each image, of the finished runs that kept them."""
-    found: Confusions = {}
+    found: dict[str, dict[str, NDArray[Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for record in (record for record in records if record.outcome == "finished"):
             path = store.artifact(record.tags["run_id"], "confusions.safetensors", Path(folder, record.fingerprint))

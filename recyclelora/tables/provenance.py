@@ -265,7 +265,7 @@ def _formula(kind: str, row: SheetRow, column: Column, concerned: Sequence[Cell]
         return f"{origin}; not measured here" if key.endswith(" published") else (
             f"mean of {scaled} over {counted} seeds, minus {origin}; [95 % of the mean over seeds]")
     if not column.numeric:
-        return "how many of its planned runs have finished" if key in ("seeds", "trial") else f"setting {key}"
+        return "how many of its planned runs have finished" if key in ("status", "trial") else f"setting {key}"
     return f"mean ± sample s.d. of {scaled} over {counted} seeds" if counted > 1 else f"{scaled} of a single run"
 
 

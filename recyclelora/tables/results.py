@@ -23,7 +23,7 @@ def tabulate_results(name: str, cells: Sequence[Cell], statement: Statement) -> 
     knobs = varied(cells)
     targets = beside(statement)
     marks = mark_leads(cells, metrics, records)
-    columns = [*(Column(knob, knob, numeric=False) for knob in knobs), Column("seeds", "seeds", numeric=False),
+    columns = [*(Column(knob, knob, numeric=False) for knob in knobs), Column("status", "seeds", numeric=False),
                Column(PARAMS, "adapter params")]
     for metric in metrics:
         columns += [Column(metric, title(metric)), *target_columns(metric, targets)]
@@ -111,7 +111,15 @@ def show(value: object, digits: int | None = 6) -> str:
 
 
 def tabulate_chance(records: Sequence[Record], metrics: Sequence[str], columns: Sequence[Column]) -> list[SheetRow]:
-    """What guessing scores, as the runs measured it on their data; not where they differ in it."""
+    """The row of chance."""
+    scores = chance_of(records, metrics)
+    entries = tuple(Number(scale_of(column.key) * scores[column.key]) if column.key in scores else None
+                    for column in columns)
+    return [SheetRow("chance", entries, apart=True)] if scores else []
+
+
+def chance_of(records: Sequence[Record], metrics: Sequence[str]) -> dict[str, float]:
+    """Metric -> what guessing scores, as the runs measured it on their data; not where they differ in it."""
     found: dict[str, set[float]] = {}
     for record in records:
         for metric in metrics:
@@ -122,6 +130,4 @@ def tabulate_chance(records: Sequence[Record], metrics: Sequence[str], columns: 
     domains = [f"miou/{domain}" for domain in domains_of(records)]
     if domains and all(domain in scores for domain in domains):
         scores["miou/target_mean"] = sum(scores[domain] for domain in domains) / len(domains)
-    entries = tuple(Number(scale_of(column.key) * scores[column.key]) if column.key in scores else None
-                    for column in columns)
-    return [SheetRow("chance", entries, apart=True)] if scores else []
+    return scores

@@ -1,7 +1,7 @@
 """The table of a search: its trials, the best first. Single runs, ranked by what they were chosen for."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.runs import Sweep
@@ -37,6 +37,15 @@ def tabulate_search(sweep: Sweep, records: Sequence[Record], statement: Statemen
                "seeds.", *describe_origin(ended, metrics), _counts(records)]
     return Sheet(name=sweep.name, columns=columns, rows=(*rows, *tabulate_chance(ended, metrics, columns)),
                  caption=tuple(caption), corner="rank")
+
+
+def tabulate_importances(name: str, importances: Mapping[str, float]) -> Sheet:
+    """A row per knob of a search, the most important first."""
+    rows = [SheetRow(knob, (Number(100 * share, digits=1),)) for knob, share in importances.items()]
+    return Sheet(name=name, columns=(Column("importance", "importance, %"),), rows=tuple(rows), corner="knob",
+                 caption=("Importance: the share of the variance of the objective over the finished trials that a knob "
+                          "explains by itself (fANOVA, Hutter et al. 2014, by Optuna); of the knobs that all trials "
+                          "have. A search visits good regions more often, so this is no main effect of a design.",))
 
 
 def label_trial(place: int, record: Record) -> str:

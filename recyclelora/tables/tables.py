@@ -1,6 +1,6 @@
 """The tables of a sweep, as content: what its plan calls for, what its runs say, and what has to be said beneath."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from recyclelora.sweeps.plan import PlannedCell
@@ -15,19 +15,21 @@ from recyclelora.tables.differences import Confusions, tabulate_differences
 from recyclelora.tables.effects import tabulate_effects
 from recyclelora.tables.measures import metrics_of, recorded
 from recyclelora.tables.results import tabulate_results
-from recyclelora.tables.search import tabulate_search
+from recyclelora.tables.search import tabulate_importances, tabulate_search
 from recyclelora.tables.sheet import Sheet
 
 
 def build(sweep: Sweep, plan: Sequence[PlannedCell], records: Sequence[Record], statement: Statement,
-          confusions: Confusions | None = None, deleted: Sequence[DeletedRun] = ()) -> list[Sheet]:
+          confusions: Confusions | None = None, deleted: Sequence[DeletedRun] = (),
+          importances: Mapping[str, float] | None = None) -> list[Sheet]:
     """The sheets that the statement asks for: `<sweep>`, `<sweep>.differences` (of two cells or more),
-    `<sweep>.effects` (where it names factors) and `<sweep>.adapters`. A search, which has no plan, has the one table of
-    its trials. `deleted` runs are named in the captions.
+    `<sweep>.effects` (where it names factors) and `<sweep>.adapters`. A search, which has no plan, has the table of its
+    trials, and one of the importances of its knobs where these are known. `deleted` runs are named in the captions.
 
     Raises InputError when runs were not measured alike, and for a statement about cells that are not in the plan."""
     if not plan:
-        return [tabulate_search(sweep, records, statement)]
+        more = [tabulate_importances(f"{sweep.name}.importances", importances)] if importances else []
+        return [tabulate_search(sweep, records, statement), *more]
     cells, name, asked = group(sweep.name, plan, records), sweep.name, statement.tables
     check_names(cells, statement)
     sheets = []
