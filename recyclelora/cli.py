@@ -88,6 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
     for name in ("status", "tables", "report", "analyse"):
         made[name].add_argument("sweeps", nargs="*", metavar="SWEEP", help="names of sweeps, or files [all]")
     made["report"].add_argument("--out", type=Path, default=None, help="folder of the pages [RESULTS/reports]")
+    made["report"].add_argument("--no-pictures", action="store_true",
+                                help="leave out images of the data, which its licence may not let you pass on")
 
     explain = made["explain"]
     explain.add_argument("table", help="name of a table, such as initialisation-scenes.differences")

@@ -292,9 +292,12 @@ def test_the_space_of_the_readme_is_a_space() -> None:
     from recyclelora.sweeps.spacefile import read_space
 
     path = ROOT / "search_spaces" / ".readme.yaml"
-    path.write_text((ROOT / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0])
+    _, experiment, space = (ROOT / "README.md").read_text().split("```yaml\n")
     try:
+        path.write_text(space.partition("```")[0])
         assert len(list(expand(read_space(path)))) == 3 * (1 + 3 * (1 + 2))
+        path.write_text(experiment.partition("```")[0])
+        assert len(list(expand(read_space(path)))) == 3 * 5 and len(list(expand(read_space(path, at="large")))) == 3 * 8
     finally:
         path.unlink()
 

@@ -128,8 +128,8 @@ def literal(entry: Entry) -> str:
             return "–"
         if math.isinf(value):
             return "-∞" if value < 0 else "+∞" if signed else "∞"
-        text = format(round(abs(value), entry.digits), f".{entry.digits}f")
-        minus = value < 0 and float(text) > 0
+        text = format(round(abs(value), entry.digits), f",.{entry.digits}f")
+        minus = value < 0 and float(text.replace(",", "")) > 0
         return ("-" if minus else "+" if signed else "") + text
 
     text = rounded(entry.value, entry.signed)
@@ -422,7 +422,7 @@ def test_equal_sheets_give_equal_bytes(name: str, form: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("entry", "expected"), [
-    (Number(-0.004), "0.00"), (Number(-0.004, signed=True), "+0.00"), (Number(1234.5, digits=0), "1234"),
+    (Number(-0.004), "0.00"), (Number(-0.004, signed=True), "+0.00"), (Number(1234.5, digits=0), "1,234"),
     (Number(12.345, 0.5, 12, 13, digits=1), "12.3 ± 0.5 [12.0, 13.0]"), (Number(2, low=-1), "2.00 [-1.00, –]"),
     (Number(NAN, note="†"), "–†"), (Number(NAN), "–"), (None, "–"), ("", "–"), ("-1", "-1")])
 def test_a_number_is_printed_as_it_is_meant(entry: Entry, expected: str, form: str) -> None:

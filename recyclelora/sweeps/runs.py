@@ -8,6 +8,7 @@ from typing import NamedTuple
 from recyclelora.sweeps.record import Outcome, Record
 from recyclelora.sweeps.texts import decode
 
+LARGEST = sys.float_info.max
 LAYERS = "layer/"  # begins the metrics that hold one value per layer, with the layer's index as their step
 
 
@@ -101,13 +102,14 @@ def to_record(run: Run, outcome: Outcome, others: Sequence[Run] = (), decoded: D
     iteration = tags.pop("iteration", "")
     return Record(fingerprint=tags["fingerprint"], outcome=outcome, reason=tags.pop("reason", ""), tags=tags,
                   config={key: decoded[value] for key, value in run.params.items()},
-                  metrics={key: unbounded(value) for key, value in run.metrics.items() if not key.startswith(LAYERS)},
+                  metrics={key: value if -LARGEST < value < LARGEST else unbounded(value)
+                           for key, value in run.metrics.items() if not key.startswith(LAYERS)},
                   iteration=int(iteration) if iteration.isdecimal() else 0)
 
 
 def unbounded(value: float) -> float:
     """SQL knows no infinity: MLflow stores the largest float in its place."""
-    return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
+    return math.copysign(math.inf, value) if abs(value) == LARGEST else value
 
 
 def same(stored: float | None, value: float) -> bool:

@@ -153,9 +153,11 @@ def _read_values(connection: Connection, place: FromClause, run_ids: list[str]) 
     values: dict[str, dict[str, Any]] = {run_id: {} for run_id in run_ids}
     rows = _read(connection, select(place).where(place.c.run_uuid.in_(run_ids)))
     if place is METRICS:
-        rows = [(run_id, key, math.nan if is_nan else value) for run_id, key, value, is_nan in rows]
-    for run_id, key, value in rows:
-        values[run_id][sys.intern(key)] = value
+        for run_id, key, value, is_nan in rows:
+            values[run_id][sys.intern(key)] = math.nan if is_nan else value
+    else:
+        for run_id, key, value in rows:
+            values[run_id][sys.intern(key)] = value
     return values
 
 

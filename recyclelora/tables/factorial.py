@@ -21,8 +21,9 @@ class Effect(NamedTuple):
 
 
 def factorial_effects(values: Cells, factors: Sequence[str]) -> list[Effect]:
-    """Main effects and two-way interactions of a complete crossing, each averaged over the levels of all other factors.
-    A contrast is taken at each seed, and tested over the seeds that all its cells have, so the pairing is kept.
+    """Main effects and two-way interactions of a complete crossing, each averaged over the levels of all other factors;
+    the first level of a factor is the one that `values` has first. A contrast is taken at each seed, and tested over
+    the seeds that all its cells have, so the pairing is kept. A factor of one level has no effect to show.
 
     Raises InputError where a combination is missing."""
     levels = [list(dict.fromkeys(key[place] for key in values)) for place in range(len(factors))]
@@ -35,10 +36,9 @@ def factorial_effects(values: Cells, factors: Sequence[str]) -> list[Effect]:
 
 def _main(values: Cells, factors: Sequence[str], levels: Sequence[Sequence[object]]) -> Iterator[Effect]:
     for place, factor in enumerate(factors):
-        first, *others = levels[place]
-        for level in others:
+        for level in levels[place][1:]:
             yield Effect((factor,), (level,), paired_difference(_mean(values, {place: level}),
-                                                                _mean(values, {place: first})))
+                                                                _mean(values, {place: levels[place][0]})))
 
 
 def _interactions(values: Cells, factors: Sequence[str], levels: Sequence[Sequence[object]]) -> Iterator[Effect]:

@@ -102,10 +102,10 @@ def _write_report(store: Any, evidence: Evidence, out: Path, given: argparse.Nam
     name, link = evidence.sweep.name, link_to(store)
     cells = group(name, evidence.plan, evidence.records)
     sheets = evidence.sheets(_confusions(store, evidence))
+    panels = [] if given.no_pictures else fetch_panels(store, cells)
     material = composition.Material(
-        name=name, cells=cells, statement=evidence.statement, sheets=sheets,
-        analyses=fetch_analyses(store, evidence.records), panels=fetch_panels(store, cells),
-        commands=_commands(evidence))
+        name=name, cells=cells, statement=evidence.statement, sheets=sheets, panels=panels,
+        analyses=fetch_analyses(store, evidence.records), commands=_commands(evidence))
     gallery = composition.draw(material)
     try:
         (out / name).mkdir(parents=True, exist_ok=True)

@@ -50,11 +50,11 @@ def show(entry: Entry, style: Style) -> str:
 
 
 def figures(number: Number) -> Figures:
-    """The number's parts to its digits, with an ASCII minus and ∞; what rounds to zero has no minus."""
+    """The number's parts to its digits, thousands apart, with an ASCII minus and ∞; a rounded zero has no minus."""
     sign = "+" if number.signed else ""
 
     def rounded(value: float, sign: str = sign) -> str:
-        return "" if math.isnan(value) else f"{value:{sign}z.{number.digits}f}".replace("inf", "∞")
+        return "" if math.isnan(value) else f"{value:{sign}z,.{number.digits}f}".replace("inf", "∞")
 
     return Figures(rounded(number.value), rounded(number.sd, ""), rounded(number.low), rounded(number.high))
 
