@@ -150,6 +150,6 @@ def test_five_seeds_of_cityscapes_size_take_no_time() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("images", "low", "high"), [(10, 0.94, 0.99), (30, 0.93, 0.98), (100, 0.91, 0.97)])
+@pytest.mark.parametrize(("images", "low", "high"), [(10, 0.94, 0.99), (30, 0.92, 0.98), (100, 0.92, 0.98)])
 def test_the_interval_holds_what_all_images_would_say(images: int, low: float, high: float) -> None:
-    assert low < cover_images(images, 1500).coverage < high
+    assert low < cover_images(images, 600).coverage < high  # 600 sets: standard error below 1 %

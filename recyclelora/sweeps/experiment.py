@@ -82,9 +82,9 @@ def _expectations(document: Document, cells: Sequence[str]) -> list[Expectation]
         if each["better"] == each["worse"]:
             raise InputError(f"{document.where('expect')}: expect: {each['better']!r} is compared with itself")
         metric = each.get("metric", "miou/target_mean")
-        if not isinstance(metric, str) or not metric.startswith("miou/"):
+        if not isinstance(metric, str) or not metric.startswith(("miou/", "adapter/")):
             raise InputError(f"{document.where('expect', 'metric')}: expect: metric: expected miou/target_mean, "
-                             f"miou/source or miou/DOMAIN, found {metric!r}")
+                             f"miou/source, miou/DOMAIN or adapter/MEASURE/WHICH, found {metric!r}")
         made.append(Expectation(str(each["better"]), str(each["worse"]), metric))
     return made
 

@@ -21,7 +21,7 @@ class Target(NamedTuple):
 
 
 class Expectation(NamedTuple):
-    """The claim, so that it can fail: cell `better` scores above cell `worse`."""
+    """The claim, so that it can fail: cell `better` scores above cell `worse` in an mIoU or a measure of adapters."""
 
     better: str
     worse: str

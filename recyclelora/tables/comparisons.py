@@ -8,7 +8,17 @@ from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.sweeps.statement import Expectation, Statement
 from recyclelora.tables.cells import Cell
-from recyclelora.tables.measures import POINTS, SOURCE, TARGET_MEAN, copies_of, grounds_of, metrics_of, mixed, title
+from recyclelora.tables.measures import (
+    POINTS,
+    SOURCE,
+    TARGET_MEAN,
+    copies_of,
+    grounds_of,
+    metrics_of,
+    mixed,
+    scale_of,
+    title,
+)
 from recyclelora.tables.statistics import Difference, effect_size, evidence, holm, paired_difference
 
 ALPHA = 0.05
@@ -170,8 +180,10 @@ def _sentence(word: Word, tested: Sequence[Comparison], lacking: Sequence[str]) 
 def describe(comparison: Comparison) -> str:
     """`both − main only: +0.52 points of target mean [+0.10, +0.94], n = 5, p = 0.012`."""
     difference, low, high, _, n = comparison.difference
-    shown, lowest, highest = (f"{POINTS * value:+.2f}".replace("-", "−") for value in (difference, low, high))
-    return (f"{comparison.cell} − {comparison.against}: {shown} points of {title(comparison.metric)} [{lowest}, "
+    scale, unit = scale_of(comparison.metric), " points of" if comparison.metric.startswith("miou/") else " in"
+    shown, lowest, highest = (f"{scale * value:+.{2 if scale == POINTS else 3}f}".replace("-", "−")
+                              for value in (difference, low, high))
+    return (f"{comparison.cell} − {comparison.against}: {shown}{unit} {title(comparison.metric)} [{lowest}, "
             f"{highest}], n = {n}, p = {probability(comparison.p_holm)}")
 
 
