@@ -122,12 +122,12 @@ def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, 
         if left:
             with sweep.cluster(address) as resources:
                 kept = _within_budget(space, left, places, resources)
-                board = Board(space.name, space.metric, already + len(kept), space.goal, already=already)
+                board = Board(space.sweep_name, space.metric, already + len(kept), space.goal, already=already)
                 with _bookkeeping(tracker, parent, places, board, console) as keeper:
-                    sweep.run_design(kept, keeper, places, _share(resources, left), space=space, name=space.name,
+                    sweep.run_design(kept, keeper, places, _share(resources, left), space=space, name=space.sweep_name,
                                      retries=retries)
         else:
-            board = Board(space.name, space.metric, already, space.goal, already=already)
+            board = Board(space.sweep_name, space.metric, already, space.goal, already=already)
         tracker.close_sweep(parent, complete=not board.failed)
         return _count(board)
 
@@ -152,7 +152,7 @@ def _search(space: Space, places: Places, tracker: Tracker, console: Console, pa
     before = tracker.records(space.sweep_name)
     known = {record.fingerprint: record for record in before}
     missing = max(0, (space.run_cap or 0) - len(before))
-    board = Board(space.name, space.metric, space.run_cap or 0, space.goal, already=len(before))
+    board = Board(space.sweep_name, space.metric, space.run_cap or 0, space.goal, already=len(before))
 
     def propose(knobs: Knobs) -> tuple[Job, Record | None]:
         job = prepare(space, knobs, label_of(knobs), space.seeds[0], places)
