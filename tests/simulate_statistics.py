@@ -1,6 +1,6 @@
 """What the intervals and p-values of the tables promise, held against simulated tables whose truth is known:
 
-    python -m tests.simulate_statistics [--tables 20000] [--sets 2000]
+    python -m tests.simulate_statistics [--tables 20000] [--sets 1000]
 
 A value of a table is the level of its cell + the luck of its seed, which all cells share + noise of its own. Every
 difference and every p is taken by the functions that the tables use, one table at a time."""
@@ -164,7 +164,7 @@ def simulate(tables: int) -> Iterator[Promise]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=int, default=20_000)
-    parser.add_argument("--sets", type=int, default=2000)
+    parser.add_argument("--sets", type=int, default=1000)
     arguments = parser.parse_args()
     show: Callable[[float], str] = lambda share: "    –  " if math.isnan(share) else f"{100 * share:6.2f} "  # noqa: E731
     print(f"{'in %':56}  tables  coverage (s.e.)  type I, Holm  without   found")

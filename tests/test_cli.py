@@ -297,7 +297,7 @@ def test_the_space_of_the_readme_is_a_space() -> None:
         path.write_text(space.partition("```")[0])
         assert len(list(expand(read_space(path)))) == 3 * (1 + 3 * (1 + 2))
         path.write_text(experiment.partition("```")[0])
-        assert len(list(expand(read_space(path)))) == 3 * 5 and len(list(expand(read_space(path, at="large")))) == 3 * 8
+        assert len(list(expand(read_space(path)))) == 4 * 5 and len(list(expand(read_space(path, at="large")))) == 4 * 8
     finally:
         path.unlink()
 

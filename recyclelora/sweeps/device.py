@@ -1,7 +1,10 @@
 """The device that a trial runs on: its name, and how much memory was needed there."""
 
+import contextlib
+import re
 import resource
 import sys
+from pathlib import Path
 
 import torch
 
@@ -10,12 +13,25 @@ def name_of(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
+def forget_peak(device: torch.device) -> None:
+    """Start counting anew: a worker runs one trial after another, and none should inherit another's peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):  # Linux alone can; elsewhere the peak is that of the process so far
+            Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory(device: torch.device) -> int:
     """Bytes: on a GPU what torch had allocated at its peak, without one all that the process held at its own."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        if found:
+            return 1024 * int(found[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux KiB
+    return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes
 
 
 def wait_for(device: torch.device) -> None:

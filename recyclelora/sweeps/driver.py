@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import itertools
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -79,17 +80,12 @@ def identify_all(space: Space, trials: Sequence[Planned], places: Places) -> tup
 def time_trials(configs: Sequence[Config], places: Places, address: str | None,
                 steps: int = 20) -> tuple[cost.Timings, int]:
     """Timed steps of each kind of these trials on the cluster, and how many trials fit side by side."""
-    with sweep.cluster(address) as resources:
-        return _time(configs, places, resources, steps)
-
-
-def _time(configs: Sequence[Config], places: Places, resources: dict[str, float],
-          steps: int) -> tuple[cost.Timings, int]:
     needs = [config.resources for config in configs]
-    share = sweep.share_of(resources, max(need.cpus for need in needs), max(need.gpus for need in needs))
-    timings = probe.time_classes(configs, places, lambda function, arguments: sweep.run_on_cluster(
-        function, arguments, share), share.slots, steps=steps)
-    return timings, share.slots
+    with sweep.cluster(address) as resources:
+        share = sweep.share_of(resources, max(need.cpus for need in needs), max(need.gpus for need in needs))
+        timings = probe.time_classes(configs, places, lambda function, arguments: sweep.run_on_cluster(
+            function, arguments, share), share.slots, steps=steps)
+        return timings, share.slots
 
 
 def baseline_alone(space: Space, seeds: int | None) -> Space:
@@ -99,7 +95,10 @@ def baseline_alone(space: Space, seeds: int | None) -> Space:
         raise InputError(f"{space.path}: a search has no baseline to repeat; give an experiment")
     cells = dict(cells_of(space))
     label = space.statement.baseline or next(iter(cells))
-    chosen = space.seeds if seeds is None else tuple(range(seeds))
+    more = (seed for seed in itertools.count() if seed not in space.seeds)
+    chosen = space.seeds if seeds is None else tuple(itertools.islice(itertools.chain(space.seeds, more), seeds))
+    if len(chosen) < 2:
+        raise InputError(f"{space.document.where('seeds')}: one seed has no noise to see; give 2 or more (--seeds 5)")
     return replace(space, name=f"{space.name}-noise", method="cells", parameters=(), components={}, baselines={},
                    cells={label: cells[label]}, seeds=chosen, budget=None,
                    statement=Statement(claim=f"The noise of {label} over seeds.", at=space.at, design="cells"))
@@ -109,42 +108,50 @@ def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, 
               retries: int = 2) -> Counts:
     """Run what no store holds yet; safe to kill and call again. Raises KeyboardInterrupt when interrupted, with all
     runs closed and everything in place to go on."""
-    jobs = plan(space, places)
+    every = plan(space, places)
     with alone_in(places.results), closing_runs(tracker):
-        cells = [PlannedCell(job.cell, int(job.tags["seed"]), job.fingerprint, job.knobs) for job in jobs]
+        jobs = _within_budget(space, every, places, address)
+        if len(jobs) < len(every):
+            console.print(f"{space.sweep_name}: {len(every) - len(jobs)} of {len(every)} trials are beyond its budget",
+                          highlight=False)
+        cells = [PlannedCell(job.cell, int(job.tags["seed"]), job.fingerprint, job.knobs)
+                 for job in (*jobs, *_unseen(every, jobs))]
         parent = tracker.sweep_run(space.sweep_name, cells, method=space.method, space=space.document.text,
                                    objective=space.metric, goal=space.goal, statement=dump_statement(space.statement))
         if space.method == "tpe":
             return _search(space, places, tracker, console, parent, address, retries)
         done = tracker.finished([job.fingerprint for job in jobs])
         left = [job for job in jobs if not _settled(done.get(job.fingerprint), space)]
-        already = len(jobs) - len(left)
+        board = Board(space.sweep_name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
         if left:
-            with sweep.cluster(address) as resources:
-                kept = _within_budget(space, left, places, resources)
-                board = Board(space.sweep_name, space.metric, already + len(kept), space.goal, already=already)
-                with _bookkeeping(tracker, parent, places, board, console) as keeper:
-                    sweep.run_design(kept, keeper, places, _share(resources, left), space=space, name=space.sweep_name,
-                                     retries=retries)
-        else:
-            board = Board(space.sweep_name, space.metric, already, space.goal, already=already)
+            with _bookkeeping(tracker, parent, places, board, console) as keeper, sweep.cluster(address) as resources:
+                sweep.run_design(left, keeper, places, _share(resources, left), space=space, name=space.sweep_name,
+                                 retries=retries)
         tracker.close_sweep(parent, complete=not board.failed)
         return _count(board)
 
 
-def _within_budget(space: Space, left: list[Job], places: Places, resources: dict[str, float]) -> list[Job]:
-    """The jobs that the space's budget covers, those that decide its claim first."""
+def _within_budget(space: Space, jobs: list[Job], places: Places, address: str | None) -> list[Job]:
+    """The jobs that the space's budget covers, those that decide its claim first. Hours are counted from timed steps,
+    so that another day they may cover others."""
     if space.budget is None:
-        return left
+        return jobs
     trials = order.by_information(list(expand(space)), space.statement)
     made = None
     if space.budget.unit == "hours":
         configs = [trial.config for trial in trials]
-        made = cost.estimate(configs, *_time(configs, places, resources, 20))
+        made = cost.estimate(configs, *time_trials(configs, places, address))
     kept, _ = order.within(trials, space.budget, space.statement, made)
     wanted = {(trial.cell, trial.config.seed): place for place, trial in enumerate(kept)}
-    chosen = [job for job in left if (job.cell, int(job.tags["seed"])) in wanted]
+    chosen = [job for job in jobs if (job.cell, int(job.tags["seed"])) in wanted]
     return sorted(chosen, key=lambda job: wanted[job.cell, int(job.tags["seed"])])
+
+
+def _unseen(every: Sequence[Job], jobs: Sequence[Job]) -> list[Job]:
+    """The trials of cells that the budget leaves out altogether: the table shows them as not run. Of the other cells it
+    plans as many seeds as are run, which is what can be judged."""
+    kept = {job.cell for job in jobs}
+    return [job for job in every if job.cell not in kept]
 
 
 def _search(space: Space, places: Places, tracker: Tracker, console: Console, parent: str, address: str | None,
@@ -273,8 +280,10 @@ def commit_tags() -> dict[str, str]:
     """The commit of the code that runs, and whether the tree differs from it."""
     here = Path(__file__).parent
     try:
-        commit, status = (subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=True).stdout
-                          for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no")))
+        commit, status, new = (
+            subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=True).stdout
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"),
+                            ("ls-files", "--others", "--exclude-standard", "*.py")))  # of the package alone
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown", "dirty": "unknown"}
-    return {"commit": commit.strip()[:12], "dirty": str(bool(status.strip())).lower()}
+    return {"commit": commit.strip()[:12], "dirty": str(bool(status.strip() or new.strip())).lower()}

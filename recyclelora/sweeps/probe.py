@@ -22,7 +22,7 @@ from recyclelora.settings import Settings
 from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.build import Domains, Places
-from recyclelora.sweeps.device import name_of, peak_memory, wait_for
+from recyclelora.sweeps.device import forget_peak, name_of, peak_memory, wait_for
 from recyclelora.sweeps.scores import evaluate_domain
 from recyclelora.training.loop import Diverged, train
 from recyclelora.training.optim import build_optimiser, parameter_groups
@@ -122,8 +122,7 @@ def probe(config: Config, places: Places, steps: int = 20, seconds: float = 60.0
     steps = max(steps, FEWEST)
     torch.set_num_threads(max(1, int(config.resources.cpus)))
     device = torch.device("cuda" if torch.cuda.is_available() and config.resources.gpus > 0 else "cpu")
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    forget_peak(device)
     _fill_caches(config, places, steps)
     started = time.monotonic()
     domains = build.open_domains(config, places)

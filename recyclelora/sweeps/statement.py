@@ -42,6 +42,7 @@ class Statement:
     targets: tuple[Target, ...] = ()
     tables: tuple[str, ...] = ("results",)
     figures: tuple[str, ...] = ()
+    command: str = ""  # what it was last run with
 
 
 def dump_statement(statement: Statement) -> str:

@@ -156,10 +156,11 @@ class Tracker(Reader):
         self._client.set_terminated(run_id, "FAILED" if record.outcome == "failed" else "FINISHED")
         self._steps.pop(run_id, None)
 
-    def add_metrics(self, run_id: str, metrics: Mapping[str, float], layers: Mapping[str, Sequence[float]]) -> None:
+    def add_metrics(self, run_id: str, metrics: Mapping[str, float], layers: Mapping[str, Sequence[float]],
+                    tags: Mapping[str, str] | None = None) -> None:
         """Add numbers to a run that is closed already: `metrics`, and per name in `layers` (`<name>/<which>`) one
         value per layer, logged as metric `layer/<name>/<which>` with the layer's index as step. What the store has
-        already is not written again; a number that differs becomes the latest one."""
+        already is not written again; a number that differs becomes the latest one. `tags` say where they come from."""
         run = to_run(self._client.get_run(run_id))
         fresh = {key: value for key, value in metrics.items() if not same(run.metrics.get(key), value)}
         iteration = run.tags.get("iteration", "")
@@ -167,6 +168,7 @@ class Tracker(Reader):
                     *(point.step for key in fresh.keys() & run.metrics.keys() for point in self._points(run_id, key))])
         self._log_metrics(run_id, fresh, step, int(time.time() * 1000))
         self._log_series(run, layers)
+        self._update(run, tags=tags or {})
 
     def log_artifact(self, run_id: str, name: str, path: Path) -> None:
         """Put a file or a folder into a run, in place of one of that name."""

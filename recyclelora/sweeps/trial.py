@@ -24,7 +24,7 @@ from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.artifacts import save_model, write_atomically
 from recyclelora.sweeps.build import Domains, Identity, Places
-from recyclelora.sweeps.device import name_of, peak_memory
+from recyclelora.sweeps.device import forget_peak, name_of, peak_memory
 from recyclelora.sweeps.history import History, read_history
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import score_during, score_finally
@@ -89,6 +89,7 @@ def tags_of(config: Config, identity: Identity, label_space: str) -> dict[str, s
 def _train_and_score(config: Config, places: Places, identity: Identity, folder: Path, report: Report) -> Record:
     torch.set_num_threads(max(1, int(config.resources.cpus)))
     device = torch.device("cuda" if torch.cuda.is_available() and config.resources.gpus > 0 else "cpu")
+    forget_peak(device)
     domains = build.open_domains(config, places)
     segmentor = build.build(config, identity.weights.path, places.cache, len(domains.train.space.classes)).to(device)
     spaces = sorted({common.space.name for common in build.commons(domains).values()})

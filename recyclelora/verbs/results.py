@@ -1,7 +1,7 @@
 """`tables`, `explain`, `report`, `analyse`: what the tracked runs say."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from recyclelora.errors import InputError
 from recyclelora.sweeps.analysis import FILES, analyse_finished, read_analysis, series_of
 from recyclelora.sweeps.artifacts import write_atomically
 from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.spacefile import read_space
 from recyclelora.tables import composition, formats, provenance, report
 from recyclelora.tables.cells import group
 from recyclelora.tables.evidence import (
@@ -26,17 +27,30 @@ from recyclelora.verbs.room import CONSOLE, open_existing, places_of
 
 def tables(given: argparse.Namespace) -> int:
     store, places = open_existing(given), places_of(given)
-    write_tables(store, _names(store, given.sweeps), places)
+    return each_of(names_of(store, given.sweeps), lambda name: write_tables(store, name, places))
+
+
+def each_of(names: Sequence[str], write: Callable[[str], None]) -> int:
+    """Write every sweep's, also where one of them cannot be; then complain of the first that could not."""
+    refused = []
+    for name in names:
+        try:
+            write(name)
+        except InputError as error:
+            refused.append(error)
+            if len(names) > 1:
+                CONSOLE.print(f"{name}: left out: {error}", style="red", highlight=False, markup=False)
+    if refused:
+        raise refused[0]
     return 0
 
 
-def write_tables(store: Any, names: Iterable[str], places: Places) -> None:
-    for name in names:
-        evidence = fetch(store, name)
-        for sheet in evidence.sheets(_confusions(store, evidence)):
-            CONSOLE.print(formats.terminal(sheet))
-            for path in formats.write(sheet, places.results / "tables", link_to(store)):
-                CONSOLE.print(f"  {path}", highlight=False)
+def write_tables(store: Any, name: str, places: Places) -> None:
+    evidence = fetch(store, name)
+    for sheet in evidence.sheets(_confusions(store, evidence)):
+        CONSOLE.print(formats.terminal(sheet))
+        for path in formats.write(sheet, places.results / "tables", link_to(store)):
+            CONSOLE.print(f"  {path}", highlight=False)
 
 
 def _confusions(store: Any, evidence: Evidence) -> Any:
@@ -45,7 +59,7 @@ def _confusions(store: Any, evidence: Evidence) -> Any:
     return fetch_confusions(store, evidence.records) if evidence.statement.expectations else None
 
 
-def _names(store: Any, asked: Sequence[str]) -> list[str]:
+def names_of(store: Any, asked: Sequence[str]) -> list[str]:
     """Sweeps by name; an experiment's file stands for its sweeps at all bases. All of them where none is asked for."""
     known = [sweep.name for sweep in store.sweeps()]
     if not asked:
@@ -59,8 +73,8 @@ def _names(store: Any, asked: Sequence[str]) -> list[str]:
 def _of_file(store: Any, path: Path, known: Sequence[str]) -> list[str]:
     document = read(path)
     bases = document.data.get("at")
-    found = [name for name in ([f"{path.stem}-{at}" for at in bases] if isinstance(bases, dict) else [path.stem])
-             if name in known]
+    found = [name for at in (bases if isinstance(bases, dict) else [None])
+             if (name := read_space(path, at=at).sweep_name) in known]
     if not found:
         raise InputError(f"{path}: has not been run here; `recyclelora sweep {path}` does. The store has: "
                          f"{', '.join(known) or 'nothing yet'}")
@@ -87,15 +101,17 @@ def explain(given: argparse.Namespace) -> int:
 def write_report(given: argparse.Namespace) -> int:
     """A page per sweep, its figures and tables beside it; logged to the sweep's run as well."""
     store, places = open_existing(given), places_of(given)
-    for name in _names(store, given.sweeps):
+    out = given.out or places.results / "reports"
+
+    def write(name: str) -> None:
         evidence = fetch(store, name)
         if not evidence.plan:
             CONSOLE.print(f"{name}: a search has a table, and no claim to report on", highlight=False)
-            continue
-        out = given.out or places.results / "reports"
+            return
         for path in _write_report(store, evidence, out, given):
             CONSOLE.print(path, highlight=False)
-    return 0
+
+    return each_of(names_of(store, given.sweeps), write)
 
 
 def _write_report(store: Any, evidence: Evidence, out: Path, given: argparse.Namespace) -> list[Path]:
@@ -124,17 +140,18 @@ def _write_report(store: Any, evidence: Evidence, out: Path, given: argparse.Nam
 
 
 def _commands(evidence: Evidence) -> tuple[str, ...]:
-    at = evidence.statement.at
-    stem = evidence.sweep.name.removesuffix(f"-{at}") if at else evidence.sweep.name
-    which = f"experiments/{stem}.yaml --at {at}" if at else f"search_spaces/{stem}.yaml"
-    return (f"recyclelora sweep {which}", f"recyclelora report {evidence.sweep.name}")
+    told = evidence.statement.command
+    return (*([told] if told else []), f"recyclelora report {evidence.sweep.name}")
 
 
 def analyse(given: argparse.Namespace) -> int:
     """Fill in the analysis of adapters for runs that ended without one."""
+    from recyclelora.sweeps.driver import commit_tags
+
     store, places = open_existing(given), places_of(given)
-    records = {record.fingerprint: record for name in _names(store, given.sweeps) for record in store.records(name)}
-    missing = 0
+    records = {record.fingerprint: record for name in names_of(store, given.sweeps) for record in store.records(name)}
+    missing, code = 0, "{commit} (modified)" if commit_tags()["dirty"] == "true" else "{commit}"
+    code = code.format(**commit_tags())
     for record in records.values():
         lacks = not any(metric.startswith("adapter/") for metric in record.metrics)
         if record.outcome != "finished" or record.config.get("adapter.method") == "frozen" or not lacks:
@@ -147,7 +164,7 @@ def analyse(given: argparse.Namespace) -> int:
         for name in FILES:
             if (folder / name).exists():
                 store.log_artifact(record.tags["run_id"], name, folder / name)
-        store.add_metrics(record.tags["run_id"], analysis.summary, series_of(analysis))
+        store.add_metrics(record.tags["run_id"], analysis.summary, series_of(analysis), {"analysis_commit": code})
         CONSOLE.print(f"{record.tags.get('cell', record.fingerprint)}, seed {record.tags.get('seed')}: analysed",
                       highlight=False)
     if missing:

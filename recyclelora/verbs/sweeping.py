@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.table import Table
 
@@ -15,7 +17,7 @@ from recyclelora.sweeps.spacefile import read_space
 from recyclelora.tables import formats, power
 from recyclelora.tables.cells import Cell, group
 from recyclelora.tables.results import runs_of
-from recyclelora.verbs.results import write_tables
+from recyclelora.verbs.results import names_of, write_tables
 from recyclelora.verbs.room import CONSOLE, open_existing, places_of
 
 
@@ -24,18 +26,25 @@ def sweep(given: argparse.Namespace) -> int:
     from recyclelora.sweeps.tracking import Tracker
 
     places = places_of(given)
-    space = read_space(given.space, parse_overrides(given.overrides), given.at)
+    space = _told(read_space(given.space, parse_overrides(given.overrides), given.at), given)
     if given.dry_run:
         return _print_trials(space, places)
     tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
     counts = driver.run_sweep(space, places, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
                               retries=given.retries)
-    write_tables(tracker, [space.sweep_name], places)
+    write_tables(tracker, space.sweep_name, places)
     CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
     if counts.failed or counts.left:
         again = "" if space.method == "tpe" else "; the same command tries them again"
         CONSOLE.print(f"{counts.failed} of {counts.total} trials failed{again}", style="red", highlight=False)
     return 1 if counts.failed or counts.left else 0
+
+
+def _told(space: Space, given: argparse.Namespace) -> Space:
+    """The space with the command that runs it, which its page repeats."""
+    seeds = ["--seeds", str(given.seeds)] if getattr(given, "seeds", None) else []
+    words = [given.verb, str(given.space), *(["--at", given.at] if given.at else []), *seeds, *given.overrides]
+    return replace(space, statement=replace(space.statement, command=f"recyclelora {shlex.join(words)}"))
 
 
 def _print_trials(space: Space, places: Places) -> int:
@@ -133,7 +142,7 @@ def noise(given: argparse.Namespace) -> int:
 
     places = places_of(given)
     whole = read_space(given.space, parse_overrides(given.overrides), given.at)
-    space = driver.baseline_alone(whole, given.seeds)
+    space = _told(driver.baseline_alone(whole, given.seeds), given)
     tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
     counts = driver.run_sweep(space, places, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"])
     cells = group(space.sweep_name, tracker.plan(space.sweep_name), tracker.records(space.sweep_name))
@@ -144,7 +153,7 @@ def noise(given: argparse.Namespace) -> int:
 def status(given: argparse.Namespace) -> int:
     tracker = open_existing(given)
     rows = []
-    for name in given.sweeps or [sweep.name for sweep in tracker.sweeps()]:
+    for name in names_of(tracker, given.sweeps):
         planned, records = tracker.plan(name), tracker.records(name)
         outcomes = [record.outcome for record in records]
         total = max(len(planned), len(records))

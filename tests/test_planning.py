@@ -1,0 +1,75 @@
+"""What the driver decides before anything runs: budget, baseline alone, identities of what cannot run here."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from recyclelora.documents import dump
+from recyclelora.errors import InputError
+from recyclelora.sweeps import driver
+from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.space import Space, expand
+from recyclelora.sweeps.spacefile import read_space
+from tests.tiny_config import TINY
+
+FILE = """\
+claim: Both are better than one.
+base: config.yaml
+method: cells
+cells:
+  aside: {adapter.init: kaiming}
+  both: {}
+  main only: {adapter.sub.rank: 0, adapter.sub.lr_multiplier: null, adapter.sub.end: null}
+  frozen: {adapter.method: frozen}
+baseline: both
+expect: [{better: both, worse: main only}]
+seeds: [3, 4, 5]
+"""
+
+
+@pytest.fixture
+def places(tmp_path: Path, cache: Path) -> Places:
+    return Places(tmp_path / "results", cache, None)
+
+
+def experiment(tmp_path: Path, more: str = "", **config: object) -> Space:
+    (tmp_path / "config.yaml").write_text(dump({**TINY, **config}))
+    (tmp_path / "both.yaml").write_text(FILE + more)
+    return read_space(tmp_path / "both.yaml")
+
+
+def test_a_budget_keeps_the_claim_and_shows_what_it_left_out(tmp_path: Path, places: Places) -> None:
+    space = experiment(tmp_path, "budget: {trials: 7}\n")
+    jobs = driver.plan(space, places)
+    kept = driver._within_budget(space, jobs, places, None)
+    assert [job.cell for job in kept[:6]] == ["both", "main only"] * 3 and [job.cell for job in kept[6:]] == ["aside"]
+    assert Counter(job.cell for job in driver._unseen(jobs, kept)) == {"frozen": 3}, "cells without a trial are shown"
+    assert driver._within_budget(experiment(tmp_path), jobs, places, None) == jobs
+
+
+def test_the_baseline_alone_serves_the_experiment(tmp_path: Path, places: Places) -> None:
+    space = experiment(tmp_path)
+    whole = {job.fingerprint for job in driver.plan(space, places) if job.cell == "both"}
+    alone = driver.baseline_alone(space, None)
+    assert {job.fingerprint for job in driver.plan(alone, places)} == whole and alone.sweep_name == "both-noise"
+    more = [trial.config.seed for trial in expand(driver.baseline_alone(space, 5))]
+    assert more == [3, 4, 5, 0, 1], "the file's seeds first, so that its runs are shared"
+    assert [trial.config.seed for trial in expand(driver.baseline_alone(space, 2))] == [3, 4]
+    with pytest.raises(InputError, match="one seed has no noise to see"):
+        driver.baseline_alone(space, 1)
+    with pytest.raises(InputError, match="a search has no baseline"):
+        driver.baseline_alone(replace(space, method="tpe"), 3)
+
+
+def test_what_is_absent_is_said_and_what_is_wrong_is_refused(tmp_path: Path, places: Places) -> None:
+    space = experiment(tmp_path, **{"data.source": "gtav"})
+    names, reason = driver.identify_all(space, list(expand(space)), places)
+    assert names == {} and "domain 'gtav' has no reader yet" in reason and "config.yaml" in reason
+    space = experiment(tmp_path, **{"data.source": "scenes-dayy"})
+    with pytest.raises(InputError, match="there is no domain 'scenes-dayy'"):
+        driver.identify_all(space, list(expand(space)), places)
+    space = experiment(tmp_path)
+    names, reason = driver.identify_all(space, list(expand(space)), places)
+    assert len(set(names.values())) == 12 and not reason
