@@ -29,7 +29,13 @@ def tabulate_adapters(name: str, cells: Sequence[Cell]) -> Sheet:
             each = found[key][place]
             entries.append(None if each is None else Number(each.mean, sd=each.sd, digits=digits[key]))
         rows.append(SheetRow(cell.label, tuple(entries), runs_of(cell)))
-    return Sheet(name=name, columns=tuple(columns), rows=tuple(rows), caption=tuple(_sentences(keys)))
+    return Sheet(name=name, columns=tuple(columns), rows=tuple(rows), caption=(*_sentences(keys), *_analysed(cells)))
+
+
+def _analysed(cells: Sequence[Cell]) -> list[str]:
+    """Which code analysed runs that had ended before, where that was done."""
+    codes = sorted({record.tags["analysis_commit"] for record in recorded(cells) if "analysis_commit" in record.tags})
+    return [f"Analysed after they had ended, by code {', '.join(codes)}."] if codes else []
 
 
 def _measured(cells: Sequence[Cell]) -> list[str]:

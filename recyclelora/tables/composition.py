@@ -59,7 +59,7 @@ def draw(material: Material) -> Gallery:
         return Gallery(None, (), ())
     metrics = metrics_compared(finished, statement)
     drawn = [Plate("All cells", figures.cells(finished, metrics, chance_of(recorded(finished), metrics)))]
-    comparisons = [each for each in compare(finished, statement, metrics)] if len(finished) > 1 else []
+    comparisons = [each for each in compare(cells, statement, metrics) if each.difference.n] if len(cells) > 1 else []
     summary = None
     if "differences" in asked and comparisons:
         summary = Plate("Differences from the baseline", figures.differences(comparisons, finished))
