@@ -15,6 +15,7 @@ from recyclelora.settings import Settings, from_document, known_keys, read_setti
 from recyclelora.sweeps.experiment import AROUND, choose_base, factor_keys, read_budget, read_statement
 from recyclelora.sweeps.space import (
     DISTRIBUTIONS,
+    VARYING,
     Asha,
     Distribution,
     Knobs,
@@ -51,6 +52,10 @@ def read_space(path: Path, overrides: Mapping[str, Plain] | None = None, at: str
         swept = [parameter.key for parameter in parameters if parameter.key in overrides]
         if swept:
             raise InputError(f"command line: {swept[0]}: is swept by {path}; edit its values there")
+        named = [key for cells in (reader.named_knobs(section) for section in ("cells", "components", "baselines"))
+                 for knobs in cells.values() for key in knobs if key in overrides]
+        if named:
+            raise InputError(f"command line: {named[0]}: is set by cells of {path}; edit it there")
     space = Space(
         name=path.stem, path=path, claim=reader.text("claim"), settings=settings, method=reader.method(), metric=metric,
         goal=goal, parameters=parameters, baselines=reader.named_knobs("baselines"), seeds=reader.seeds(),
@@ -102,9 +107,19 @@ def _check(space: Space) -> None:
                 raise InputError(f"{where('parameters', parameter.key, 'when', key)}: {key}: is swept further down; "
                                  "move it above the knob that depends on it")
         earlier.add(parameter.key)
+    _check_protocol(space)
     named = (space.baselines.values(), space.cells.values(), space.components.values())
     for knobs in itertools.chain(*named, _probes(space)):
         space.resolve(knobs, space.seeds[0])
+
+
+def _check_protocol(space: Space) -> None:
+    """No table may mix protocols or selection rules, so no design may: better said before anything is trained."""
+    for path in space.document.lines:
+        key = path[-1]
+        if path[0] in VARYING and "when" not in path and key.startswith("evaluation."):
+            raise InputError(f"{space.document.where(*path)}: {key}: cells measured by different protocols cannot stand "
+                             "in one table; set it under `config:`, or write a file for each")
 
 
 def _check_design(space: Space) -> None:
