@@ -15,6 +15,10 @@ from recyclelora.errors import InputError
 
 NUMERICS = 1  # raise it with any change that alters a trained number: it is part of every trial's identity
 
+# Settings that came after the first runs, each with the value that means what was done before it existed. At that value
+# a setting is no part of a fingerprint, so that runs of before are still found.
+LATER: dict[str, Plain] = {}
+
 Int = Annotated[int, Strict()]
 Real = Annotated[float, Strict(), AllowInfNan(False)]
 Positive = Annotated[Int, Field(ge=1)]
@@ -241,5 +245,6 @@ def identity(config: Config) -> dict[str, Plain]:
 def fingerprint(config: Config, *, weights_sha256: str, data: Mapping[str, str]) -> str:
     """16 hex digits naming a trial: resolved config with seed and protocol, the weights' sha256, the fingerprints of
     its data by role, and the version of the numerics. Machine, paths and resources are not part of it."""
-    content = {"config": identity(config), "weights": weights_sha256, "data": dict(data), "numerics": NUMERICS}
+    counted = {key: value for key, value in identity(config).items() if key not in LATER or value != LATER[key]}
+    content = {"config": counted, "weights": weights_sha256, "data": dict(data), "numerics": NUMERICS}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

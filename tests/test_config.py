@@ -159,3 +159,9 @@ def test_settings_are_frozen_all_the_way() -> None:
                 walk(getattr(owner, item.name))
     walk(Config())
     assert "resources.cpus" not in identity(Config())
+
+
+def test_runs_of_before_are_still_found() -> None:
+    """Recorded when the first studies were run: a setting that came later must not rename them."""
+    config = read_settings(ROOT / "experiments" / "bases" / "scenes.yaml").resolve()
+    assert name(config) == "304bcf83300c879d"
