@@ -118,8 +118,8 @@ def _check_protocol(space: Space) -> None:
     for path in space.document.lines:
         key = path[-1]
         if path[0] in VARYING and "when" not in path and key.startswith("evaluation."):
-            raise InputError(f"{space.document.where(*path)}: {key}: cells measured by different protocols cannot stand "
-                             "in one table; set it under `config:`, or write a file for each")
+            raise InputError(f"{space.document.where(*path)}: {key}: cells measured by different protocols cannot "
+                             "stand in one table; set it under `config:`, or write a file for each")
 
 
 def _check_design(space: Space) -> None:
