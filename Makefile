@@ -4,9 +4,11 @@ PYTHON ?= python3
 EXPERIMENT ?=
 SPACE ?= $(if $(EXPERIMENT),$(if $(wildcard $(EXPERIMENT)),$(EXPERIMENT),experiments/$(EXPERIMENT).yaml),search_spaces/default.yaml)
 AT ?=
+CELL ?=
 RESULTS ?= results
 PORT ?= 5000
 WHICH = $(SPACE) $(if $(AT),--at $(AT))
+ROW = $(if $(CELL),--cell "$(CELL)")
 BIN := .venv/bin
 READY := .venv/ready
 ifdef DATA_ROOT
@@ -40,10 +42,10 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 sweep: $(READY)
-	@$(BIN)/recyclelora sweep $(WHICH) --results $(RESULTS)
+	@$(BIN)/recyclelora sweep $(WHICH) $(ROW) --results $(RESULTS)
 
 plan: $(READY)
-	@$(BIN)/recyclelora plan $(WHICH) --results $(RESULTS)
+	@$(BIN)/recyclelora plan $(WHICH) $(ROW) --results $(RESULTS)
 
 noise: $(READY)
 	@$(BIN)/recyclelora noise $(WHICH) --results $(RESULTS)

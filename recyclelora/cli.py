@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     sweep.add_argument("space", type=Path, help="a YAML file under search_spaces/ or experiments/")
     sweep.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to its base config")
     sweep.add_argument("--at", metavar="BASE", help="which base of an experiment [its first]")
+    sweep.add_argument("--cell", action="append", default=[], metavar="CELL", help="run this cell alone (repeatable)")
     sweep.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
     sweep.add_argument("--retries", type=int, default=2, choices=range(11), metavar="N",
                        help="times a crashed trial is tried again")
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         made[name].add_argument("space", type=Path, help="a YAML file under experiments/ or search_spaces/")
         made[name].add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to its base config")
         made[name].add_argument("--at", metavar="BASE", help="which base of an experiment [its first]")
+    made["plan"].add_argument("--cell", action="append", default=[], metavar="CELL", help="count this cell alone")
     made["plan"].add_argument("--steps", type=_positive, default=20, metavar="N", help="training steps that are timed")
     made["plan"].add_argument("--no-timing", action="store_true", help="count, and time nothing")
     made["noise"].add_argument("--seeds", type=_positive, metavar="K", help="so many seeds [those of the file]")

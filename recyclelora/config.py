@@ -17,7 +17,7 @@ NUMERICS = 1  # raise it with any change that alters a trained number: it is par
 
 # Settings that came after the first runs, each with the value that means what was done before it existed. At that value
 # a setting is no part of a fingerprint, so that runs of before are still found.
-LATER: dict[str, Plain] = {}
+LATER: dict[str, Plain] = {"training.start": None}
 
 Int = Annotated[int, Strict()]
 Real = Annotated[float, Strict(), AllowInfNan(False)]
@@ -172,6 +172,7 @@ class Training:
     warmup: Natural = 0
     clip: Above0 | None = None  # gradient norm
     precision: Literal["float32", "bfloat16"] = "float32"
+    start: Name | None = None  # fingerprint of a finished trial in the same results: its weights are the first ones
 
     @model_validator(mode="after")
     def _check(self) -> "Training":

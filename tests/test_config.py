@@ -126,7 +126,7 @@ OTHER = {  # another legal value of each setting
     "data.source": "synthia", "data.targets": ["acdc"], "data.train_images": 5, "data.crop": [256, 256],
     "data.scales": [1.0, 2.0], "data.batch_size": 2, "training.iterations": 10, "training.lr": 1e-3,
     "training.weight_decay": 0.1, "training.weight_decay_end": 0.0, "training.power": 1.0, "training.warmup": 5,
-    "training.clip": 1.0, "training.precision": "bfloat16", "evaluation.size": [512, 1024],
+    "training.clip": 1.0, "training.start": "0123456789abcdef", "training.precision": "bfloat16", "evaluation.size": [512, 1024],
     "evaluation.window": [1024, 1024], "evaluation.stride": [256, 256], "evaluation.split": "test",
     "evaluation.images": 5, "evaluation.every": 5, "evaluation.selection": "source_val", "resources.cpus": 2.0,
     "resources.gpus": 0.5, "resources.workers": 2, "resources.checkpoint_every": 5}

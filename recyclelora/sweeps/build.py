@@ -28,8 +28,12 @@ class Places(NamedTuple):
     cache: Path
     data_root: Path | None
 
+    @property
+    def trials(self) -> Path:
+        return self.results / "trials"
+
     def trial(self, name: str) -> Path:
-        return self.results / "trials" / name
+        return self.trials / name
 
 
 class Domains(NamedTuple):

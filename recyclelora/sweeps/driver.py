@@ -15,6 +15,7 @@ from rich.console import Console
 
 from recyclelora.config import Config, flatten
 from recyclelora.errors import Absent, InputError
+from recyclelora.settings import Settings
 from recyclelora.sweeps import analysis, build, cost, order, probe, sweep
 from recyclelora.sweeps.analysis import read_analysis, series_of
 from recyclelora.sweeps.artifacts import write_atomically
@@ -22,6 +23,7 @@ from recyclelora.sweeps.board import Board, Display
 from recyclelora.sweeps.build import Places
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.space import Knobs, Planned, Space, cells_of, expand, label_of
+from recyclelora.sweeps.start import check_start
 from recyclelora.sweeps.statement import Statement, dump_statement
 from recyclelora.sweeps.sweep import Job
 from recyclelora.sweeps.tracking import PlannedCell, Tracker
@@ -40,12 +42,24 @@ class Counts(NamedTuple):
 
 def prepare(space: Space, knobs: Knobs, cell: str, seed: int, places: Places) -> Job:
     """The job of one cell and seed, fully checked and identified. Raises InputError with file and line."""
-    config = space.resolve(knobs, seed)
+    settings = layered(space, knobs, seed, places)
+    config = settings.resolve()
     try:
         build.check(config, places)
         return job_of(config, places, cell=cell, knobs=knobs, sweep_name=space.sweep_name)
     except InputError as error:
-        raise (space.layered(knobs, seed).locate(error) if error.key else error) from None
+        raise (settings.locate(error) if error.key else error) from None
+
+
+def layered(space: Space, knobs: Knobs, seed: int, places: Places) -> Settings:
+    """The settings of one cell and seed. Where the space comes `after` another, they name the trial of the same cell
+    and seed there, which is known by its fingerprint before it has run."""
+    settings = space.layered(knobs, seed)
+    if space.after is None:
+        return settings
+    before = layered(space.after, knobs, seed, places).resolve()
+    start = build.identify(before, places).fingerprint
+    return settings.override({"training.start": start}, space.document.where("after"))
 
 
 def job_of(config: Config, places: Places, *, cell: str, knobs: Knobs, sweep_name: str) -> Job:
@@ -74,7 +88,22 @@ def identify_all(space: Space, trials: Sequence[Planned], places: Places) -> tup
         for trial in trials:
             build.count_parameters(trial.config)
         return {}, str(absent)
-    return {(job.cell, int(job.tags["seed"])): job.fingerprint for job in jobs}, ""
+    names = {(job.cell, int(job.tags["seed"])): job.fingerprint for job in jobs}
+    try:
+        _check_starts(space, jobs, places)
+    except Absent as absent:
+        return names, str(absent)
+    return names, ""
+
+
+def _check_starts(space: Space, jobs: Sequence[Job], places: Places) -> None:
+    """Raises Absent where a trial goes on from one that has not finished here."""
+    for job in jobs:
+        try:
+            check_start(job.config, places.trials)
+        except Absent as absent:
+            stage = f"--at {space.at} goes on from --at {space.after.at}; " if space.after else ""
+            raise Absent(f"{space.path}: {stage}{job.cell}, seed {job.tags['seed']}: {absent}") from None
 
 
 def time_trials(configs: Sequence[Config], places: Places, address: str | None,
@@ -105,15 +134,16 @@ def baseline_alone(space: Space, seeds: int | None) -> Space:
 
 
 def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, *, address: str | None = None,
-              retries: int = 2) -> Counts:
-    """Run what no store holds yet; safe to kill and call again. Raises KeyboardInterrupt when interrupted, with all
-    runs closed and everything in place to go on."""
+              retries: int = 2, only: Sequence[str] = ()) -> Counts:
+    """Run what no store holds yet; safe to kill and call again. `only` names the cells that are run now; the others
+    stay planned. Raises KeyboardInterrupt when interrupted, with all runs closed and everything in place to go on."""
     every = plan(space, places)
     with alone_in(places.results), closing_runs(tracker):
         jobs = _within_budget(space, every, places, address)
         if len(jobs) < len(every):
             console.print(f"{space.sweep_name}: {len(every) - len(jobs)} of {len(every)} trials are beyond its budget",
                           highlight=False)
+        jobs = [job for job in jobs if not only or job.cell in only]
         cells = [PlannedCell(job.cell, int(job.tags["seed"]), job.fingerprint, job.knobs)
                  for job in (*jobs, *_unseen(every, jobs))]
         parent = tracker.sweep_run(space.sweep_name, cells, method=space.method, space=space.document.text,
@@ -122,6 +152,7 @@ def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, 
             return _search(space, places, tracker, console, parent, address, retries)
         done = tracker.finished([job.fingerprint for job in jobs])
         left = [job for job in jobs if not _settled(done.get(job.fingerprint), space)]
+        _check_starts(space, left, places)
         board = Board(space.sweep_name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
         if left:
             with _bookkeeping(tracker, parent, places, board, console) as keeper, sweep.cluster(address) as resources:

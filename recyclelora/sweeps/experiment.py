@@ -49,7 +49,7 @@ def read_statement(document: Document, at: str, method: Method, claim: str, cell
         factors=tuple(factors) if method == "grid" and len(factors) > 1 else (),
         expectations=tuple(_expectations(document, cells)), targets=tuple(_targets(document, cells)),
         tables=_names(document, "tables", TABLES, ("results", "differences")),
-        figures=_names(document, "figures", FIGURES, ("differences",)))
+        figures=_names(document, "figures", FIGURES, ("differences",)), unknown=_unknown(document))
 
 
 def read_budget(document: Document) -> Budget | None:
@@ -117,6 +117,14 @@ def _target(document: Document, cell: str, metric: str, entry: Plain) -> Target:
     if not metric.startswith("miou/"):
         raise InputError(f"{where}: a target is a published mIoU: miou/target_mean, miou/source or miou/DOMAIN")
     return Target(cell, metric, float(value), str(source), str(tier))
+
+
+def _unknown(document: Document) -> tuple[tuple[str, str], ...]:
+    """`unknown: {what the publication leaves open: what was chosen}`."""
+    given = document.data.get("unknown", {})
+    if not isinstance(given, dict) or not all(isinstance(chosen, str) for chosen in given.values()):
+        raise InputError(f"{document.where('unknown')}: unknown: expected `what is not public: what was chosen` lines")
+    return tuple((what, str(chosen)) for what, chosen in given.items())
 
 
 def _names(document: Document, key: str, known: Sequence[str], default: tuple[str, ...]) -> tuple[str, ...]:

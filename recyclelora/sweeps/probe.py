@@ -32,7 +32,7 @@ COSTLESS = frozenset((
     "seed", "backbone.weights", "adapter.init", "adapter.main.end", "adapter.main.lr_multiplier", "adapter.sub.end",
     "adapter.sub.lr_multiplier", "adapter.scaling", "adapter.alpha", "data.train_images", "training.iterations",
     "training.lr", "training.weight_decay", "training.weight_decay_end", "training.power", "training.warmup",
-    "training.clip", "evaluation.every", "resources.checkpoint_every"))
+    "training.clip", "training.start", "evaluation.every", "resources.checkpoint_every"))
 WARM_UP, FEWEST = 3, 3  # steps: not counted, and counted however long they take
 IMAGES = 8  # of each domain, at most: as many as go through the model at once where each is one window
 PANEL = 3  # images of each domain that are predicted once more at the end, for its panel

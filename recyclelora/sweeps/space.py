@@ -76,6 +76,7 @@ class Space:
     cells: dict[str, Knobs] = field(default_factory=dict)
     components: dict[str, Knobs] = field(default_factory=dict)
     budget: Budget | None = None
+    after: "Space | None" = None  # each trial begins with the weights of the trial of its cell and seed there
     statement: Statement = field(default_factory=Statement)
 
     def layered(self, knobs: Knobs, seed: int) -> Settings:

@@ -28,7 +28,8 @@ from recyclelora.sweeps.space import (
 )
 
 KEYS = ("claim", "base", "config", "at", "method", "metric", "parameters", "baselines", "cells", "components", "seeds",
-        "early_terminate", "run_cap", "search_seed", "baseline", "expect", "targets", "tables", "figures", "budget")
+        "early_terminate", "run_cap", "search_seed", "baseline", "expect", "targets", "tables", "figures", "budget",
+        "after", "unknown")
 
 
 EXHAUSTIVE = ("grid", "one_factor", "leave_one_out", "add_one_in", "cells")  # all cells, with equal budgets
@@ -61,7 +62,7 @@ def read_space(path: Path, overrides: Mapping[str, Plain] | None = None, at: str
         goal=goal, parameters=parameters, baselines=reader.named_knobs("baselines"), seeds=reader.seeds(),
         asha=reader.early_terminate(), run_cap=reader.count("run_cap"), search_seed=reader.count("search_seed", 0) or 0,
         document=document, at=chosen, cells=reader.named_knobs("cells"), components=reader.named_knobs("components"),
-        budget=read_budget(document))
+        budget=read_budget(document), after=_before(path, document, chosen, overrides))
     _check(space)
     labels = [] if space.method == "tpe" else [label for label, _ in cells_of(space)]
     repeated = [label for label in labels if labels.count(label) > 1]
@@ -69,6 +70,24 @@ def read_space(path: Path, overrides: Mapping[str, Plain] | None = None, at: str
         raise InputError(f"{path}: two cells are called {repeated[0]!r}; rename one")
     factors = factor_keys(reader.group("parameters"))
     return replace(space, statement=read_statement(document, chosen, space.method, space.claim, labels, factors))
+
+
+def _before(path: Path, document: Document, at: str, overrides: Mapping[str, Plain] | None) -> Space | None:
+    """The base of the same file whose trials come first: `after: NAME`."""
+    name = document.data.get("after")
+    if "after" not in document.data:
+        return None
+    if not at or not isinstance(name, str):
+        raise InputError(f"{document.where('after')}: after: expected the name of another base of this file, found "
+                         f"{name!r}")
+    before: Plain = name
+    seen = [at]
+    while isinstance(before, str):  # up to the first stage
+        if before in seen:
+            raise InputError(f"{document.where('after')}: after: {' waits for '.join([*seen, before])}")
+        seen.append(before)
+        before = choose_base(read(path), before)[0].data.get("after")
+    return read_space(path, overrides, name)
 
 
 def _check(space: Space) -> None:

@@ -43,6 +43,7 @@ class Statement:
     tables: tuple[str, ...] = ("results",)
     figures: tuple[str, ...] = ()
     command: str = ""  # what it was last run with
+    unknown: tuple[tuple[str, str], ...] = ()  # what the publication leaves open, and what was chosen
 
 
 def dump_statement(statement: Statement) -> str:
@@ -56,6 +57,7 @@ def parse_statement(text: str) -> Statement:
         given = json.loads(text)
         made: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
         made["expectations"] = tuple(Expectation(*each) for each in given["expectations"])
+        made["unknown"] = tuple((what, chosen) for what, chosen in given.get("unknown", []))
         made["targets"] = tuple(Target(*each) for each in given["targets"])
         return Statement(**made)
     except (AttributeError, KeyError, TypeError) as error:

@@ -29,6 +29,7 @@ from recyclelora.sweeps.history import History, read_history
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import score_during, score_finally
 from recyclelora.sweeps.selection import Selector
+from recyclelora.sweeps.start import begin_from
 from recyclelora.training.checkpoint import load_checkpoint, save_checkpoint
 from recyclelora.training.loop import Diverged, train
 from recyclelora.training.optim import build_optimiser, parameter_groups
@@ -91,7 +92,10 @@ def _train_and_score(config: Config, places: Places, identity: Identity, folder:
     device = torch.device("cuda" if torch.cuda.is_available() and config.resources.gpus > 0 else "cpu")
     forget_peak(device)
     domains = build.open_domains(config, places)
-    segmentor = build.build(config, identity.weights.path, places.cache, len(domains.train.space.classes)).to(device)
+    segmentor = build.build(config, identity.weights.path, places.cache, len(domains.train.space.classes))
+    if config.training.start is not None:
+        begin_from(segmentor, places.trial(config.training.start), weights_sha256=identity.weights.sha256)
+    segmentor = segmentor.to(device)
     spaces = sorted({common.space.name for common in build.commons(domains).values()})
     tags = {**tags_of(config, identity, "+".join(spaces)), "device": name_of(device)}
     selector = Selector(config.evaluation.selection, folder)

@@ -81,7 +81,7 @@ def compose(material: Material, gallery: Gallery, link: Link | None = None) -> P
         summary=gallery.summary, figures=gallery.figures, adapters=gallery.adapters,
         tables=tuple((SHEETS[sheet.name.removeprefix(material.name).strip(".")], sheet) for sheet in material.sheets),
         panels=tuple(material.panels) if "panels" in statement.figures else (), costs=costs_of(cells),
-        machine=", ".join(devices), facts=_facts(records), runs=lines_of(cells, link), config=config, changes=changes,
+        machine=", ".join(devices), facts=_facts(records) | _open_points(statement), runs=lines_of(cells, link), config=config, changes=changes,
         commands=material.commands, notes=material.notes)
 
 
@@ -91,6 +91,10 @@ def _facts(records: Sequence[Record]) -> dict[str, str]:
     found = {title: sorted({record.tags.get(tag, "") for record in records} - {""})
              for tag, title in named.items()}
     return {title: ", ".join(values) for title, values in found.items() if values}
+
+
+def _open_points(statement: Statement) -> dict[str, str]:
+    return {f"not public: {what}": f"chosen: {chosen}" for what, chosen in statement.unknown}
 
 
 def _draw_effects(cells: Sequence[Cell], statement: Statement, metrics: Sequence[str]) -> list[Plate]:

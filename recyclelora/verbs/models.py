@@ -11,13 +11,14 @@ import torch
 from PIL import Image as PillowImage
 from rich.table import Table
 
-from recyclelora.config import Config
+from recyclelora.config import Config, flatten
 from recyclelora.data.datasets import open_domain
 from recyclelora.data.labels import colourise, common_space
 from recyclelora.documents import read
 from recyclelora.errors import InputError
 from recyclelora.settings import Settings, from_document, parse_overrides
 from recyclelora.sweeps.build import Places, check
+from recyclelora.sweeps.start import check_start
 from recyclelora.verbs.look import print_config
 from recyclelora.verbs.room import CONSOLE, places_of
 
@@ -55,6 +56,7 @@ def _checked(settings: Settings, places: Places) -> Config:
     config = settings.resolve()
     try:
         check(config, places)
+        check_start(flatten(config), places.trials)
     except InputError as error:
         raise (settings.locate(error) if error.key else error) from None
     return config

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 from rich.table import Table
 
+from recyclelora.documents import nearest
+from recyclelora.errors import InputError
 from recyclelora.settings import parse_overrides
 from recyclelora.sweeps import cost, order
 from recyclelora.sweeps.build import Places, count_parameters
 from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.space import Planned, Space, expand
+from recyclelora.sweeps.space import Planned, Space, cells_of, expand
 from recyclelora.sweeps.spacefile import read_space
 from recyclelora.tables import formats, power
 from recyclelora.tables.cells import Cell, group
@@ -27,11 +29,12 @@ def sweep(given: argparse.Namespace) -> int:
 
     places = places_of(given)
     space = _told(read_space(given.space, parse_overrides(given.overrides), given.at), given)
+    only = check_cells(space, given.cell)
     if given.dry_run:
-        return _print_trials(space, places)
+        return _print_trials(space, places, only)
     tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
     counts = driver.run_sweep(space, places, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
-                              retries=given.retries)
+                              retries=given.retries, only=only)
     write_tables(tracker, space.sweep_name, places)
     CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
     if counts.failed or counts.left:
@@ -40,14 +43,26 @@ def sweep(given: argparse.Namespace) -> int:
     return 1 if counts.failed or counts.left else 0
 
 
+def check_cells(space: Space, asked: Sequence[str]) -> tuple[str, ...]:
+    """The cells that were named on the command line. Raises InputError for one that the space does not have."""
+    known = [] if space.method == "tpe" else [label for label, _ in cells_of(space)]
+    for label in asked:
+        if label not in known:
+            raise InputError(f"command line: no cell is called {label!r}{nearest(label, known)}; {space.path} has: "
+                             f"{', '.join(known) or 'none, it is a search'}")
+    return tuple(asked)
+
+
 def _told(space: Space, given: argparse.Namespace) -> Space:
     """The space with the command that runs it, which its page repeats."""
     seeds = ["--seeds", str(given.seeds)] if getattr(given, "seeds", None) else []
-    words = [given.verb, str(given.space), *(["--at", given.at] if given.at else []), *seeds, *given.overrides]
+    at = ["--at", given.at] if given.at else []
+    cells = [word for label in getattr(given, "cell", []) for word in ("--cell", label)]
+    words = [given.verb, str(given.space), *at, *cells, *seeds, *given.overrides]
     return replace(space, statement=replace(space.statement, command=f"recyclelora {shlex.join(words)}"))
 
 
-def _print_trials(space: Space, places: Places) -> int:
+def _print_trials(space: Space, places: Places, only: Sequence[str] = ()) -> int:
     """Every trial by its fingerprint; where it cannot have one here, since data or weights are absent, without."""
     from recyclelora.sweeps import driver
 
@@ -55,7 +70,7 @@ def _print_trials(space: Space, places: Places) -> int:
         driver.prepare(space, {}, "", space.seeds[0], places)
         CONSOLE.print(f"a search: {space.run_cap} trials proposed by TPE over {len(space.parameters)} knobs")
         return 0
-    trials = list(expand(space))
+    trials = [trial for trial in expand(space) if not only or trial.cell in only]
     names, reason = driver.identify_all(space, trials, places)
     for trial in trials:
         CONSOLE.print(f"{names.get((trial.cell, trial.config.seed), '-' * 16)}  {trial.cell}, seed {trial.config.seed}",
@@ -75,7 +90,9 @@ def plan(given: argparse.Namespace) -> int:
     space = read_space(given.space, parse_overrides(given.overrides), given.at)
     if space.method == "tpe":
         return _print_trials(space, places)
+    only = check_cells(space, given.cell)
     trials = order.by_information(list(expand(space)), space.statement) if space.budget else list(expand(space))
+    trials = [trial for trial in trials if not only or trial.cell in only]
     names, reason = driver.identify_all(space, trials, places)
     known = {}
     if (places.results / "mlflow.db").exists() or given.environment["MLFLOW_TRACKING_URI"]:

@@ -1,0 +1,64 @@
+"""A trial that begins where another ended: the second stage of a training in two."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from recyclelora.config import flatten
+from recyclelora.documents import Plain
+from recyclelora.errors import Absent, InputError
+from recyclelora.models.segmentor import Segmentor
+from recyclelora.settings import read_settings
+from recyclelora.sweeps.artifacts import ADAPTER, CONFIG, HEAD
+
+KEY = "training.start"
+_SAME = ("backbone.name", "backbone.patch_size", "adapter.", "head.")  # what decides names, shapes and frozen weights
+_FREE = ("_multiplier",)  # how adapters are trained is each stage's own
+
+
+def check_start(now: Mapping[str, Plain], trials: Path) -> None:
+    """For the flat config of a trial that begins where another of the folder `trials` ended. Raises Absent where that
+    one has not finished, InputError where it trained another model."""
+    start = now.get(KEY)
+    if start is None:
+        return
+    folder = trials / str(start)
+    if not (folder / HEAD).is_file():
+        raise Absent(f"{KEY}: trial {start} has not finished here ({folder}); run it first", key=KEY)
+    before = flatten(read_settings(folder / CONFIG).resolve())
+    for key in sorted(before.keys() | now.keys()):
+        if key.startswith(_SAME) and not key.endswith(_FREE) and before.get(key) != now.get(key):
+            raise InputError(f"{KEY}: trial {start} has {key} {before.get(key)}, this one {now.get(key)}; both stages "
+                             "train one model", key=KEY)
+
+
+def begin_from(segmentor: Segmentor, folder: Path, *, weights_sha256: str) -> None:
+    """Copy adapters and head of the finished trial in `folder` into a freshly built model of the same config: every
+    trained tensor, each exactly once. Raises InputError where the two do not fit."""
+    tensors, about = _read(folder / HEAD)
+    if about.get("weights_sha256") != weights_sha256:
+        raise InputError(f"{KEY}: {folder} was trained on other weights ({about.get('weights_sha256', '')[:12]})",
+                         key=KEY)
+    if (folder / ADAPTER).is_file():
+        adapter, _ = _read(folder / ADAPTER)
+        tensors |= {f"vit.{name}": tensor for name, tensor in adapter.items() if ".start_" not in name}
+    trained = {name: parameter for name, parameter in segmentor.named_parameters() if parameter.requires_grad}
+    wrong = sorted(name for name, parameter in trained.items()
+                   if name not in tensors or tensors[name].shape != parameter.shape)
+    if wrong:
+        raise InputError(f"{KEY}: {folder} holds no {wrong[0]} of this model's size; does it know the same classes?",
+                         key=KEY)
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(tensors[name])
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{KEY}: {path}: cannot be read ({error})", key=KEY) from None
