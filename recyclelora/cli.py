@@ -104,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("file", type=Path, help="a config or a space")
     show.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     show.add_argument("--at", metavar="BASE", help="which base of an experiment [its first]")
+    show.add_argument("--cell", action="append", default=[], metavar="CELL", help="the plan of one cell")
     show.add_argument("--json", action="store_true")
 
     weights = made["weights"]

@@ -29,7 +29,7 @@ from recyclelora.sweeps.history import History, read_history
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import score_during, score_finally
 from recyclelora.sweeps.selection import Selector
-from recyclelora.sweeps.start import begin_from
+from recyclelora.sweeps.start import begin_from, check_start
 from recyclelora.training.checkpoint import load_checkpoint, save_checkpoint
 from recyclelora.training.loop import Diverged, train
 from recyclelora.training.optim import build_optimiser, parameter_groups
@@ -65,6 +65,7 @@ def run(config: Config, places: Places, report: Report | None = None) -> Record:
                 entries = read_history(folder / "history.jsonl")
                 report(Progress(finished.iteration, finished.iteration, finished.metrics, entries))
             return finished
+        check_start(flatten(config), places.trials)
         write_atomically(folder / "config.yaml", dump(flatten(config)).encode())
         record = _train_and_score(config, places, identity, folder, report or (lambda progress: None))
         write_atomically(folder / "record.json", json.dumps(asdict(record), indent=1).encode())
@@ -129,7 +130,7 @@ def _train(config: Config, segmentor: Segmentor, domains: Domains, folder: Path,
     """Train to the last iteration; returns the seconds spent here. Reports losses, and every `evaluation.every`
     iterations scores of the source's val split (with `oracle`, of the targets too)."""
     settings = config.training
-    groups = parameter_groups(segmentor, lr=settings.lr, weight_decay=settings.weight_decay, **_multipliers(config))
+    groups = parameter_groups(segmentor, lr=settings.lr, weight_decay=settings.weight_decay, **multipliers(config))
     optimiser = build_optimiser(groups)
     start = load_checkpoint(folder, segmentor, optimiser, fingerprint=fingerprint)
     history = History(folder / "history.jsonl", start)
@@ -165,7 +166,7 @@ def _batches(config: Config, domains: Domains, start: int) -> Generator[tuple[to
                    std=backbone.std)
 
 
-def _multipliers(config: Config) -> dict[str, float]:
+def multipliers(config: Config) -> dict[str, float]:
     if not isinstance(config.adapter, RecycleLoRA):
         return {}
     given = {"main": config.adapter.main.lr_multiplier, "sub": config.adapter.sub.lr_multiplier}

@@ -81,7 +81,8 @@ def compose(material: Material, gallery: Gallery, link: Link | None = None) -> P
         summary=gallery.summary, figures=gallery.figures, adapters=gallery.adapters,
         tables=tuple((SHEETS[sheet.name.removeprefix(material.name).strip(".")], sheet) for sheet in material.sheets),
         panels=tuple(material.panels) if "panels" in statement.figures else (), costs=costs_of(cells),
-        machine=", ".join(devices), facts=_facts(records) | _open_points(statement), runs=lines_of(cells, link), config=config, changes=changes,
+        machine=", ".join(devices), facts=_facts(records) | _open_points(statement), runs=lines_of(cells, link),
+        config=config, changes=changes,
         commands=material.commands, notes=material.notes)
 
 

@@ -19,8 +19,8 @@ from recyclelora.errors import InputError
 from recyclelora.settings import Settings, from_document, parse_overrides
 from recyclelora.sweeps.build import Places, check
 from recyclelora.sweeps.start import check_start
-from recyclelora.verbs.look import print_config
 from recyclelora.verbs.room import CONSOLE, places_of
+from recyclelora.verbs.show import print_config
 
 
 def train(given: argparse.Namespace) -> int:

@@ -1,0 +1,108 @@
+"""What a trial will need, counted without weights, data or a device: arithmetic, and memory.
+
+The model runs on fake tensors, which have shapes and no values. Counted are the backbone, its adapters and the head,
+forward and backward; the loss is not (its matching cannot run without values, and it is small beside the rest)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from recyclelora.config import Config
+from recyclelora.models.backbones import build_backbone
+from recyclelora.models.segmentor import Segmentor, build_segmentor
+from recyclelora.sweeps.build import attach, head_shape
+
+UTILISATION = 0.4  # of the data sheet's arithmetic, which well-fed training of large transformers reaches
+# Dense TFLOP/s from the makers' data sheets; float32 without TF32, as torch multiplies by default.
+DEVICES = {"H100 SXM": {"float32": 67.0, "half": 989.0}, "A100": {"float32": 19.5, "half": 312.0},
+           "RTX 4090": {"float32": 82.6, "half": 165.2}}
+
+
+class Outlook(NamedTuple):
+    """Floating point operations (a multiply-add counts as 2) of one training step and of the scores of one window, and
+    bytes: of all weights, of what AdamW holds beside them (gradients and two moments of the trained ones), and of what
+    the forward pass keeps for the backward pass."""
+
+    step_flops: int
+    window_flops: int
+    weight_bytes: int
+    optimiser_bytes: int
+    kept_bytes: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """What a training step holds at least: without the loss, workspaces and the allocator's slack."""
+        return self.weight_bytes + self.optimiser_bytes + self.kept_bytes
+
+    def hours(self, iterations: int, tera_flops: float) -> float:
+        """Of so many steps at UTILISATION of a device's arithmetic. An estimate: nothing was timed."""
+        return self.step_flops * iterations / (UTILISATION * tera_flops * 1e12) / 3600
+
+
+def look_ahead(config: Config, num_classes: int) -> Outlook:
+    """Count one step and one window of a config, in a few seconds whatever the model's size."""
+    segmentor = sketch(config, num_classes)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        segmentor.to_empty(device="cpu")
+        for module in segmentor.modules():
+            if hasattr(module, "init_non_persistent_buffers"):
+                module.init_non_persistent_buffers()  # type: ignore[operator]
+        with _half(config), _counting_kept(segmentor) as kept, FlopCounterMode(display=False) as counter:
+            predictions = segmentor(torch.empty(config.data.batch_size, 3, *config.data.crop))
+            outputs = (*predictions.classes, *predictions.masks)
+            total = torch.stack([output.float().sum() for output in outputs]).sum()
+            kept_bytes = sum(kept.values())
+            torch.autograd.backward(total)
+        step = counter.get_total_flops()
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            segmentor.scores(torch.empty(1, 3, *config.evaluation.window))
+    trained = sum(_bytes(parameter) for parameter in segmentor.parameters() if parameter.requires_grad)
+    weights = sum(map(_bytes, segmentor.parameters()))
+    return Outlook(step, counter.get_total_flops(), weights, 3 * trained, kept_bytes)
+
+
+def sketch(config: Config, num_classes: int) -> Segmentor:
+    """The segmentor of a config on the meta device: names, shapes and what is trained, and no values."""
+    with torch.device("meta"):
+        vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size,
+                             image_size=config.data.crop, weights=None)
+    attach(vit, config.adapter, cache=None, seed=0)
+    with torch.device("meta"):
+        segmentor = build_segmentor(vit, num_classes=num_classes, head=head_shape(config)).to("meta")
+    segmentor.train()
+    segmentor.vit.eval()
+    return segmentor
+
+
+@contextmanager
+def _half(config: Config) -> Iterator[None]:
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.training.precision != "float32"):
+        yield
+
+
+@contextmanager
+def _counting_kept(segmentor: Segmentor) -> Iterator[dict[int, int]]:
+    """Bytes of each storage that is saved for the backward pass, without the model's own."""
+    own = {parameter.untyped_storage()._cdata for parameter in segmentor.parameters()}
+    kept: dict[int, int] = {}
+    alive: list[Tensor] = []  # so that no two storages are known by one address
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own and storage._cdata not in kept:
+            kept[storage._cdata] = storage.nbytes()
+            alive.append(tensor)
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield kept
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

@@ -1,0 +1,231 @@
+"""`show`: what a file comes to. A config with the origin of each value; of a space its trials; and of one trial of it
+the plan: who is trained at which rate, on which data, for how long, against which published number."""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rich.table import Table
+
+from recyclelora.config import Config, flatten
+from recyclelora.documents import read
+from recyclelora.errors import Absent
+from recyclelora.settings import Settings, from_document, parse_overrides
+from recyclelora.sweeps import outlook
+from recyclelora.sweeps.build import Places, open_domains
+from recyclelora.sweeps.outlook import DEVICES, Outlook, look_ahead, sketch
+from recyclelora.sweeps.space import Space, cells_of, expand
+from recyclelora.sweeps.spacefile import read_space
+from recyclelora.sweeps.statement import Target
+from recyclelora.sweeps.trial import multipliers
+from recyclelora.training.optim import parameter_groups, poly_lr, weight_decay_at
+from recyclelora.verbs.room import CONSOLE, places_of
+from recyclelora.verbs.sweeping import check_cells
+
+MOMENTS = (0, 0.25, 0.5, 0.75, 1)  # of the schedule
+CLASSES = 19  # of the head where the data are not here to say
+
+
+class Group(NamedTuple):
+    """A parameter group of the optimiser."""
+
+    name: str
+    tensors: int
+    parameters: int
+    lr: float
+    weight_decay: float
+
+
+class Images(NamedTuple):
+    """Images of one role in a trial. `num` None: they are not here."""
+
+    role: str
+    domain: str
+    split: str
+    num: int | None
+    space: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial as it would be run."""
+
+    config: Config
+    settings: Settings
+    groups: tuple[Group, ...]
+    images: tuple[Images, ...]
+    absent: str  # why data are not here
+    needs: Outlook
+    targets: tuple[Target, ...] = ()
+    unknown: tuple[tuple[str, str], ...] = ()
+
+
+def show(given: argparse.Namespace) -> int:
+    document = read(given.file)
+    overrides = parse_overrides(given.overrides)
+    if "parameters" in document.data or "method" in document.data:
+        return _show_space(read_space(given.file, overrides, given.at), given)
+    settings = from_document(document).override(overrides, "command line")
+    return _show_trial(describe(settings, places_of(given)), as_json=given.json)
+
+
+def _show_space(space: Space, given: argparse.Namespace) -> int:
+    """The trials and their common config; with `--cell` the plan of one cell at the first seed."""
+    (label,) = check_cells(space, given.cell[:1]) or (None,)
+    if label is None:
+        return _list_trials(space, as_json=given.json)
+    settings = space.layered(dict(cells_of(space))[label], space.seeds[0])
+    targets = tuple(target for target in space.statement.targets if target.cell == label)
+    trial = describe(settings, places_of(given), targets, space.statement.unknown)
+    if not given.json:
+        CONSOLE.print(f"{space.sweep_name}, {label}: {space.claim}", highlight=False)
+    return _show_trial(trial, as_json=given.json)
+
+
+def describe(settings: Settings, places: Places, targets: Sequence[Target] = (),
+             unknown: Sequence[tuple[str, str]] = ()) -> Trial:
+    """Everything about one trial that can be known before it runs, and without its weights. Raises InputError for
+    settings that no machine could run."""
+    config = settings.resolve()
+    images, classes, absent = _images(config, places)
+    groups = parameter_groups(sketch(config, classes), lr=config.training.lr,
+                              weight_decay=config.training.weight_decay, **multipliers(config))
+    counted = tuple(Group(group["name"], len(group["params"]), sum(p.numel() for p in group["params"]), group["lr"],
+                          group["weight_decay"]) for group in groups)
+    return Trial(config, settings, counted, images, absent, look_ahead(config, classes), tuple(targets), tuple(unknown))
+
+
+def _images(config: Config, places: Places) -> tuple[tuple[Images, ...], int, str]:
+    """Counts by role, the number of classes, and "" or why the data are not here."""
+    data, split = config.data, config.evaluation.split
+    try:
+        domains = open_domains(config, places)
+    except Absent as absent:
+        asked = [("train", data.source, "train"), ("source", data.source, "val"),
+                 *(("target", name, split) for name in data.targets)]
+        return tuple(Images(*each, None, "") for each in asked), CLASSES, str(absent)
+    found = [("train", domains.train), ("source", domains.source_val),
+             *(("target", target) for target in domains.targets.values())]
+    return (tuple(Images(role, each.domain, each.split, len(each), each.space.name) for role, each in found),
+            len(domains.train.space.classes), "")
+
+
+def _show_trial(trial: Trial, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(_plain(trial), indent=1))
+        return 0
+    print_config(trial.config, trial.settings, as_json=False)
+    for table in (_groups(trial), _schedule(trial), _data(trial), _needs(trial), _targets(trial)):
+        if table.row_count:
+            CONSOLE.print(table)
+    if trial.absent:
+        CONSOLE.print(f"The data are not here: {trial.absent}", style="yellow", highlight=False)
+    for what, chosen in trial.unknown:
+        CONSOLE.print(f"Not public: {what}. Chosen: {chosen}.", highlight=False)
+    return 0
+
+
+def _plain(trial: Trial) -> dict[str, Any]:
+    return {"config": flatten(trial.config), "origins": trial.settings.origins,
+            "groups": [group._asdict() for group in trial.groups], "schedule": list(_moments(trial)),
+            "data": [each._asdict() for each in trial.images], "absent": trial.absent,
+            "needs": {**trial.needs._asdict(), "memory_bytes": trial.needs.memory_bytes,
+                      "estimated_hours": dict(_hours(trial))},
+            "targets": [target._asdict() for target in trial.targets], "unknown": dict(trial.unknown)}
+
+
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left")
+
+
+def _groups(trial: Trial) -> Table:
+    table = _table("what is trained", "group", "tensors", "parameters", "rate", "weight decay")
+    for group in trial.groups:
+        table.add_row(group.name, str(group.tensors), f"{group.parameters:,}", f"{group.lr:.3g}",
+                      f"{group.weight_decay:.3g}")
+    return table
+
+
+def _moments(trial: Trial) -> Iterator[dict[str, float]]:
+    """The schedule at some iterations: each group's rate, and its weight decay."""
+    training = trial.config.training
+    for share in MOMENTS:
+        done = round(share * training.iterations)
+        rate = poly_lr(done, training.iterations, training.power, training.warmup)
+        decays = {f"weight_decay/{group.name}": weight_decay_at(done, training.iterations, group.weight_decay,
+                                                               training.weight_decay_end) for group in trial.groups}
+        yield {"iteration": done, **{f"lr/{group.name}": rate * group.lr for group in trial.groups}, **decays}
+
+
+def _schedule(trial: Trial) -> Table:
+    """A line for each rate and weight decay, a column for each moment."""
+    moments = list(_moments(trial))
+    table = _table("schedule", "after iteration", *(f"{moment['iteration']:,}" for moment in moments))
+    for key in moments[0]:
+        if key != "iteration":
+            kind, _, group = key.partition("/")
+            table.add_row(f"{kind.replace('_', ' ').replace('lr', 'rate')}, {group}",
+                          *(f"{moment[key]:.3g}" for moment in moments))
+    return table
+
+
+def _data(trial: Trial) -> Table:
+    table = _table("data", "role", "domain", "split", "images", "label space")
+    for each in trial.images:
+        table.add_row(each.role, each.domain, each.split, "–" if each.num is None else f"{each.num:,}", each.space)
+    return table
+
+
+def _hours(trial: Trial) -> Iterator[tuple[str, float]]:
+    kind = "float32" if trial.config.training.precision == "float32" else "half"
+    for device, peaks in DEVICES.items():
+        yield device, trial.needs.hours(trial.config.training.iterations, peaks[kind])
+
+
+def _needs(trial: Trial) -> Table:
+    """Counted, not measured: `recyclelora plan` times real steps."""
+    needs = trial.needs
+    table = _table("needs", "counted, not measured (`recyclelora plan` times real steps)", "")
+    weights, optimiser, kept, memory = (
+        f"{count / 2**30:.1f}" for count in (needs.weight_bytes, needs.optimiser_bytes, needs.kept_bytes,
+                                             needs.memory_bytes))
+    table.add_row("memory of a step, at least", f"{memory} GiB: weights {weights}, gradients and AdamW {optimiser}, "
+                  f"kept for the backward pass {kept}")
+    table.add_row("arithmetic of a step", f"{needs.step_flops / 1e12:,.2f} TFLOP, without the loss")
+    table.add_row("arithmetic of a window", f"{needs.window_flops / 1e12:,.2f} TFLOP")
+    hours = ", ".join(f"{device} {hours:,.2g} h" for device, hours in _hours(trial))
+    table.add_row(f"training at {outlook.UTILISATION:.0%} of the data sheet", hours)
+    return table
+
+
+def _targets(trial: Trial) -> Table:
+    table = _table("published", "metric", "mIoU %", "tier", "read in")
+    for target in trial.targets:
+        table.add_row(target.metric, f"{target.value:.2f}", target.tier, target.source)
+    return table
+
+
+def print_config(config: Config, settings: Settings, *, as_json: bool) -> int:
+    flat = flatten(config)
+    if as_json:
+        print(json.dumps({"config": flat, "origins": settings.origins}, indent=1))
+        return 0
+    table = Table("setting", "value", "from")
+    for key, value in flat.items():
+        table.add_row(key, json.dumps(value), settings.origins.get(key, "default"))
+    CONSOLE.print(table)
+    return 0
+
+
+def _list_trials(space: Space, *, as_json: bool) -> int:
+    trials = [] if space.method == "tpe" else list(expand(space))
+    if as_json:
+        print(json.dumps([{"cell": trial.cell, "knobs": trial.knobs, "config": flatten(trial.config)}
+                          for trial in trials], indent=1))
+        return 0
+    CONSOLE.print(f"{space.name}: {space.claim}", highlight=False)
+    for trial in trials:
+        CONSOLE.print(f"  {trial.cell}, seed {trial.config.seed}", highlight=False)
+    return print_config(space.resolve({}, space.seeds[0]), space.settings, as_json=False)

@@ -1,0 +1,125 @@
+"""A training in two stages: the second begins with the very weights that the first ended with."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from recyclelora.config import Config, flatten
+from recyclelora.documents import dump
+from recyclelora.errors import Absent, InputError
+from recyclelora.settings import Settings
+from recyclelora.sweeps import build, driver
+from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.space import Space, expand
+from recyclelora.sweeps.spacefile import read_space
+from recyclelora.sweeps.start import begin_from, check_start
+from recyclelora.sweeps.trial import run
+from tests.tiny_config import TINY, tiny
+
+SPACE = """\
+claim: A second stage helps.
+at:
+  first: {base: config.yaml}
+  second: {base: config.yaml, after: first, config: {training.iterations: 1, training.lr: 1e-5}}
+method: cells
+cells:
+  both: {}
+  main only: {adapter.sub.rank: 0}
+seeds: [0, 1]
+"""
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Places:
+    return Places(tmp_path_factory.mktemp("stages"), cache, None)
+
+
+@pytest.fixture(scope="module")
+def first(places: Places) -> str:
+    """The fingerprint of a finished first stage."""
+    return run(tiny(training__iterations=2, evaluation__every=2), places).fingerprint
+
+
+def second(start: str, **overrides: object) -> Config:
+    return tiny(training__iterations=1, evaluation__every=1, training__start=start, **overrides)  # type: ignore[arg-type]
+
+
+def test_every_trained_tensor_is_the_first_stages_last(first: str, places: Places) -> None:
+    config = second(first)
+    identity = build.identify(config, places)
+    segmentor = build.build(config, identity.weights.path, places.cache, 19)
+    before = {name: p.detach().clone() for name, p in segmentor.named_parameters()}
+    begin_from(segmentor, places.trial(first), weights_sha256=identity.weights.sha256)
+    kept = {f"vit.{name}": tensor for name, tensor in load_file(places.trial(first) / "adapter.safetensors").items()}
+    kept |= load_file(places.trial(first) / "head.safetensors")
+    for name, parameter in segmentor.named_parameters():
+        assert torch.equal(parameter, kept[name] if parameter.requires_grad else before[name]), name
+        if name.endswith("lora_b_main"):
+            assert not torch.equal(parameter, before[name]), "the first stage had moved it"
+
+
+def test_the_second_stage_is_a_trial_of_its_own_that_starts_from_there(first: str, places: Places) -> None:
+    record = run(second(first), places)
+    assert record.outcome == "finished" and record.fingerprint != first
+    fresh = run(tiny(training__iterations=1, evaluation__every=1), places)
+    heads = [load_file(places.trial(name) / "head.safetensors") for name in (record.fingerprint, fresh.fingerprint)]
+    assert record.fingerprint != fresh.fingerprint, "where it starts is part of what a trial is"
+    assert not torch.equal(heads[0]["head.class_predictor.weight"], heads[1]["head.class_predictor.weight"])
+
+
+@pytest.mark.parametrize(("overrides", "complaint"), [
+    ({"adapter__main__rank": 8}, "has adapter.main.rank 4, this one 8"),
+    ({"head__queries": 10}, "has head.queries 20, this one 10"),
+    ({"adapter__init": "svd"}, "has adapter.init rrqr, this one svd"),
+])
+def test_both_stages_train_one_model(first: str, places: Places, overrides: dict[str, object], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        check_start(flatten(second(first, **overrides)), places.trials)
+
+
+def test_rates_are_each_stages_own(first: str, places: Places) -> None:
+    check_start(flatten(second(first, adapter__main__lr_multiplier=0.1)), places.trials)
+
+
+def test_a_first_stage_that_has_not_run_is_asked_for(places: Places) -> None:
+    with pytest.raises(Absent, match="trial 0123456789abcdef has not finished here"):
+        check_start(flatten(second("0123456789abcdef")), places.trials)
+    with pytest.raises(Absent, match="has not finished here"):
+        run(second("0123456789abcdef"), places)
+
+
+def staged(folder: Path, at: str, text: str = SPACE) -> Space:
+    (folder / "config.yaml").write_text(dump(dict(TINY)))
+    (folder / "space.yaml").write_text(text)
+    return read_space(folder / "space.yaml", at=at)
+
+
+def test_a_base_after_another_names_the_trial_of_the_same_cell_and_seed(tmp_path: Path, places: Places) -> None:
+    one, two = staged(tmp_path, "first"), staged(tmp_path, "second")
+    names, _ = driver.identify_all(one, list(expand(one)), places)
+    for job in driver.plan(two, places):
+        assert job.config["training.start"] == names[job.cell, int(job.tags["seed"])]
+    ready, reason = driver.identify_all(two, list(expand(two)), places)
+    assert len(set(ready.values())) == 4 and "--at second goes on from --at first; both, seed 0: training.start" in reason
+
+
+def test_what_comes_after_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"space.yaml:4: after: second waits for first waits for second"):
+        staged(tmp_path, "second", SPACE.replace("{base: config.yaml}\n", "{base: config.yaml, after: second}\n", 1))
+    with pytest.raises(InputError, match="no base is called 'third'"):
+        staged(tmp_path, "second", SPACE.replace("after: first", "after: third"))
+    with pytest.raises(InputError, match="after: expected the name of another base"):
+        staged(tmp_path, "second", SPACE.replace("after: first", "after: 3"))
+
+
+def test_open_points_are_said(tmp_path: Path) -> None:
+    told = staged(tmp_path, "first", SPACE + "unknown: {which checkpoint: the last}\n").statement.unknown
+    assert told == (("which checkpoint", "the last"),)
+    with pytest.raises(InputError, match="unknown: expected `what is not public: what was chosen` lines"):
+        staged(tmp_path, "first", SPACE + "unknown: [a, b]\n")
+
+
+def test_the_start_is_a_setting_like_any_other() -> None:
+    assert Settings().override({"training.start": "ab12"}, "x").resolve().training.start == "ab12"
