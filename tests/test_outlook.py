@@ -3,14 +3,13 @@
 import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
 
 from recyclelora.config import Config
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import Segmentor, build_segmentor
 from recyclelora.settings import Settings
 from recyclelora.sweeps.build import attach, head_shape
-from recyclelora.sweeps.outlook import UTILISATION, Outlook, look_ahead, sketch
+from recyclelora.sweeps.outlook import UTILISATION, Outlook, _counter, look_ahead, sketch
 from tests.tiny_config import tiny
 
 
@@ -40,7 +39,7 @@ def test_arithmetic_and_memory_are_those_of_a_real_step(outlook: Outlook) -> Non
             kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    with saved_tensors_hooks(pack, lambda tensor: tensor), FlopCounterMode(display=False) as counter:
+    with saved_tensors_hooks(pack, lambda tensor: tensor), _counter() as counter:
         predictions = segmentor(torch.randn(2, 3, *config.data.crop))
         total = torch.stack([output.sum() for output in (*predictions.classes, *predictions.masks)]).sum()
         held = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
@@ -67,7 +66,7 @@ def test_a_vits_linears_and_attention_by_formula() -> None:
     attention = 2 * 2 * tokens * tokens * d
     patches = 2 * (tokens - 1) * d * 3 * 14 * 14
     vit = real(config).vit
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with _counter() as counter, torch.no_grad():
         vit.forward_features(torch.randn(1, 3, *config.data.crop))
     assert counter.get_total_flops() == blocks * (linears + adapters + attention) + patches
     assert look_ahead(config, 19).window_flops > counter.get_total_flops()

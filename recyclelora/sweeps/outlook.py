@@ -3,9 +3,10 @@
 The model runs on fake tensors, which have shapes and no values. Counted are the backbone, its adapters and the head,
 forward and backward; the loss is not (its matching cannot run without values, and it is small beside the rest)."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +23,27 @@ UTILISATION = 0.4  # of the data sheet's arithmetic, which well-fed training of 
 # Dense TFLOP/s from the makers' data sheets; float32 without TF32, as torch multiplies by default.
 DEVICES = {"H100 SXM": {"float32": 67.0, "half": 989.0}, "A100": {"float32": 19.5, "half": 312.0},
            "RTX 4090": {"float32": 82.6, "half": 165.2}}
+
+
+def _attention(query: Sequence[int], key: Sequence[int], value: Sequence[int], *args: Any, **kwargs: Any) -> int:
+    """(B, heads, tokens, width) each: scores and their sum of values."""
+    return 2 * math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+def _attention_backward(grad: Sequence[int], query: Sequence[int], key: Sequence[int], value: Sequence[int],
+                        *args: Any, **kwargs: Any) -> int:
+    """The scores once more, then the gradients of both products: 5 products where the forward pass has 2."""
+    return 5 * _attention(query, key, value) // 2
+
+
+def _addmm(out: Sequence[int], a: Sequence[int], b: Sequence[int], *args: Any, **kwargs: Any) -> int:
+    return 2 * a[0] * a[1] * b[1]
+
+
+# What torch's counter does not know: products in place, and attention as CPUs (and so fake tensors) compute it.
+_UNCOUNTED = {torch.ops.aten.addmm_: _addmm,
+              torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+              torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward}
 
 
 class Outlook(NamedTuple):
@@ -53,18 +75,22 @@ def look_ahead(config: Config, num_classes: int) -> Outlook:
         for module in segmentor.modules():
             if hasattr(module, "init_non_persistent_buffers"):
                 module.init_non_persistent_buffers()  # type: ignore[operator]
-        with _half(config), _counting_kept(segmentor) as kept, FlopCounterMode(display=False) as counter:
+        with _half(config), _counting_kept(segmentor) as kept, _counter() as counter:
             predictions = segmentor(torch.empty(config.data.batch_size, 3, *config.data.crop))
             outputs = (*predictions.classes, *predictions.masks)
             total = torch.stack([output.float().sum() for output in outputs]).sum()
             kept_bytes = sum(kept.values())
             torch.autograd.backward(total)
         step = counter.get_total_flops()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), _counter() as counter:
             segmentor.scores(torch.empty(1, 3, *config.evaluation.window))
     trained = sum(_bytes(parameter) for parameter in segmentor.parameters() if parameter.requires_grad)
     weights = sum(map(_bytes, segmentor.parameters()))
     return Outlook(step, counter.get_total_flops(), weights, 3 * trained, kept_bytes)
+
+
+def _counter() -> FlopCounterMode:
+    return FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
 
 
 def sketch(config: Config, num_classes: int) -> Segmentor:
