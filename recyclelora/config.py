@@ -17,7 +17,12 @@ NUMERICS = 1  # raise it with any change that alters a trained number: it is par
 
 # Settings that came after the first runs, each with the value that means what was done before it existed. At that value
 # a setting is no part of a fingerprint, so that runs of before are still found.
-LATER: dict[str, Plain] = {"training.start": None}
+LATER: dict[str, Plain] = {
+    "training.start": None,
+    "data.resize": "edges",
+    "data.base": None,
+    "data.pad": "black",
+}
 
 Int = Annotated[int, Strict()]
 Real = Annotated[float, Strict(), AllowInfNan(False)]
@@ -148,7 +153,11 @@ class Data:
     targets: tuple[Name, ...] = ("cityscapes", "bdd100k", "mapillary")
     train_images: Positive | None = None  # None: all; otherwise a fixed subset
     crop: Size = (512, 512)
-    scales: tuple[Above0, Above0] = (0.5, 2.0)  # of the resized shortest edge to the crop's, in steps of a tenth
+    # edges: the shorter edge becomes tenths of the crop's, the longer one at most 4 crops; ratio: any scale of the base
+    resize: Literal["edges", "ratio"] = "edges"
+    base: Size | None = None  # of ratio: images are fitted inside it, times the scale; None: inside their own size
+    scales: tuple[Above0, Above0] = (0.5, 2.0)  # for edges in steps of a tenth
+    pad: Literal["black", "mean"] = "black"  # around small images: black before the flip, or the mean after everything
     batch_size: Positive = 4
 
     @model_validator(mode="after")
@@ -157,6 +166,8 @@ class Data:
             raise InputError("name each target domain once, and at least one", key="targets")
         if self.scales[0] > self.scales[1]:
             raise InputError(f"{list(self.scales)}: the first is above the second; swap them", key="scales")
+        if self.base is not None and self.resize != "ratio":
+            raise InputError(f"means nothing for data.resize {self.resize}; leave it out", key="base")
         return self
 
 
@@ -207,7 +218,7 @@ class Resources:
 
     cpus: Above0 = 1.0
     gpus: Annotated[Real, Field(ge=0, le=1)] = 1.0  # per trial, may be a fraction; asked for only where there are GPUs
-    workers: Natural = 0  # data loader processes
+    workers: Natural | None = None  # data loader processes; None: one for each cpu beside a GPU, none without
     checkpoint_every: Positive = 1000
 
 

@@ -16,7 +16,7 @@ from recyclelora.sweeps.spacefile import _probes, read_space
 from recyclelora.sweeps.trial import _batches, _multipliers
 from recyclelora.training.checkpoint import digest
 from recyclelora.training.optim import apply_schedule, build_optimiser, parameter_groups
-from tests.test_config import OTHER
+from tests.test_config import NEEDED, OTHER
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = [read_space(path) for folder in ("search_spaces", "experiments") for path in sorted((ROOT / folder).glob("*.yaml"))]
@@ -38,7 +38,7 @@ def signature(config: Config, places: Places) -> dict[str, Any]:
     rates = [apply_schedule(optimiser, iteration, total=config.training.iterations, power=config.training.power,
                             weight_decay_end=config.training.weight_decay_end, warmup=config.training.warmup)
              for iteration in (1, config.training.iterations // 2)]
-    source = _batches(config, domains, 0)
+    source = _batches(config, domains, 0, torch.device("cpu"))
     images, labels = next(source)
     source.close()
     return {"tensors": digest({**dict(segmentor.named_parameters()), **dict(segmentor.named_buffers())}),
@@ -102,7 +102,7 @@ def test_every_setting_of_training_is_live(key: str, tmp_path: Path, cache: Path
     value = {"data.crop": [56, 42], "head.width": 64, "head.attention_heads": 8, "head.points": 32,
              "training.iterations": 8, "data.train_images": 5, "data.batch_size": 3, "adapter.sub.rank": 3,
              "head.queries": 24, "training.lr": 2e-3}.get(key, OTHER[key])
-    base = Settings(dict(TINY))
+    base = Settings({**TINY, **NEEDED.get(key, {})})
     one, other = base.resolve(), base.override({key: value}, "x").resolve()
     if key == "head.points":
         assert build.head_shape(one) != build.head_shape(other)

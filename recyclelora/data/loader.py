@@ -10,13 +10,23 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from recyclelora.data.datasets import DomainData, LabelledImages, Sample
-from recyclelora.data.labels import LabelSpace
-from recyclelora.data.transforms import Size, augment, normalise, shortest_edges
+from recyclelora.data.labels import IGNORE, LabelSpace
+from recyclelora.data.transforms import Recipe, Size, augment, check_recipe, fill
 from recyclelora.errors import InputError
 
 Batch = tuple[Tensor, Tensor]
 
 _ORDER, _AUGMENTATION = 0, 1  # two independent random streams of one seed
+_CPU = torch.device("cpu")
+
+
+class Crops(NamedTuple):
+    """A batch as a worker hands it over, in a fifth of the bytes of a finished one: (B, 3, h, w) and (B, h, w) uint8,
+    and how much of it each image covers, from the top left; the rest is to be 0 after normalisation."""
+
+    images: Tensor
+    labels: Tensor
+    covered: list[Size]
 
 
 class Draw(NamedTuple):
@@ -29,9 +39,8 @@ class Draw(NamedTuple):
 
 def batches(
     data: LabelledImages,
+    recipe: Recipe,
     *,
-    crop: Size,
-    scales: tuple[float, float] = (0.5, 2.0),
     batch_size: int,
     seed: int,
     start: int = 0,
@@ -39,17 +48,19 @@ def batches(
     workers: int = 0,
     mean: Sequence[float],
     std: Sequence[float],
+    device: torch.device = _CPU,
 ) -> Generator[Batch, None, None]:
-    """Yield the batches of iterations `start` to `stop` - 1.
+    """Yield the batches of iterations `start` to `stop` - 1, on `device`.
 
     Images are (B, 3, h, w) float32, normalised; labels (B, h, w) int64 train ids with 255 ignored. Every epoch goes
     through the data in a new random order, and a batch may span two epochs. Worker processes change nothing but the
     speed; they end when the generator is exhausted or closed. `mean` and `std` are for values from 0 to 1. Raises
-    InputError at once for scales that are not possible, and on the way for a sample that cannot be read.
+    InputError at once for scales that are not possible, and on the way for a sample that cannot be read; RuntimeError
+    when a worker process dies.
     """
-    shortest_edges(min(crop), scales)  # complain here, not in a worker process
-    make = _BatchMaker(data, crop, scales, seed, tuple(mean), tuple(std))
-    return _iterate(make, draws(len(data), batch_size, seed, start, stop), workers)
+    check_recipe(recipe)  # complain here, not in a worker process
+    made = _make(_BatchMaker(data, recipe, seed), draws(len(data), batch_size, seed, start, stop), workers, device)
+    return _finish(made, mean, std, device)
 
 
 def draws(num_samples: int, batch_size: int, seed: int, start: int, stop: int) -> Iterator[list[Draw]]:
@@ -69,55 +80,64 @@ def _generator(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-class _BatchMaker(Dataset[Batch | InputError]):
+class _BatchMaker(Dataset[Crops | InputError]):
     """Makes whole batches, in this process or in a worker."""
 
-    def __init__(
-        self,
-        data: LabelledImages,
-        crop: Size,
-        scales: tuple[float, float],
-        seed: int,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-    ) -> None:
-        self.data, self.crop, self.scales, self.seed, self.mean, self.std = data, crop, scales, seed, mean, std
+    def __init__(self, data: LabelledImages, recipe: Recipe, seed: int) -> None:
+        self.data, self.recipe, self.seed = data, recipe, seed
 
-    def __getitem__(self, batch: list[Draw]) -> Batch | InputError:
+    def __getitem__(self, batch: list[Draw]) -> Crops | InputError:
         """An InputError is returned: raised in a worker, torch would wrap it in a traceback of many lines."""
         try:
             images, labels = zip(*map(self._augmented, batch), strict=True)
         except InputError as error:
             return error
-        return normalise(torch.stack(images), self.mean, self.std), torch.stack(labels).long()
+        covered = [(label.shape[0], label.shape[1]) for label in labels]
+        crop = self.recipe.crop
+        return Crops(torch.stack([fill(image, crop, 0) for image in images]),
+                     torch.stack([fill(label[None], crop, IGNORE)[0] for label in labels]), covered)
 
     def _augmented(self, draw: Draw) -> Batch:
         sample = self.data[draw.sample]
         rng = _generator(self.seed, _AUGMENTATION, draw.iteration, draw.position)
-        return augment(sample.image, sample.label, crop=self.crop, scales=self.scales, rng=rng)
+        return augment(sample.image, sample.label, self.recipe, rng)
 
 
-def _iterate(make: _BatchMaker, plan: Iterator[list[Draw]], workers: int) -> Generator[Batch, None, None]:
-    made = map(make.__getitem__, plan) if workers == 0 else _make_in_workers(make, plan, workers)
+def _finish(made: Iterator[Crops | InputError], mean: Sequence[float], std: Sequence[float],
+            device: torch.device) -> Generator[Batch, None, None]:
+    """Normalise on the device, as `transforms.normalise` does, without waiting for the device."""
+    shift, scale = (torch.tensor([255 * value for value in values], device=device).view(3, 1, 1)
+                    for values in (mean, std))
+    died = ""
     try:
-        for batch in made:
-            if isinstance(batch, InputError):
-                raise batch
-            yield batch
+        for crops in made:
+            if isinstance(crops, InputError):
+                raise crops
+            images = crops.images.to(device, non_blocking=True).float().sub_(shift).div_(scale)
+            for image, (height, width) in zip(images, crops.covered, strict=True):
+                image[:, height:], image[:, :, width:] = 0, 0
+            yield images, crops.labels.to(device, non_blocking=True).long()
+    except RuntimeError as error:
+        died = str(error).splitlines()[0].strip()
+        if not died.startswith("DataLoader worker (pid"):  # torch's words for a process that is gone
+            raise
     finally:
         del made  # the last reference: its worker processes end now, not when a traceback lets go of this frame
+    if died:  # raised here, where torch's error and the frames it holds are gone
+        raise RuntimeError(f"a data loader process died ({died}): most often memory ran out; use fewer "
+                           "resources.workers, or give the trial more memory")
 
 
-def _make_in_workers(make: _BatchMaker, plan: Iterator[list[Draw]], workers: int) -> Iterator[Batch | InputError]:
+def _make(make: _BatchMaker, plan: Iterator[list[Draw]], workers: int,
+          device: torch.device) -> Iterator[Crops | InputError]:
+    if workers == 0:
+        return map(make.__getitem__, plan)
     # a generator of its own, since DataLoader draws a number from the global one otherwise, and training would differ
-    return iter(
-        DataLoader(
-            make, batch_size=None, sampler=plan, num_workers=workers, collate_fn=_as_is, generator=torch.Generator()
-        )
-    )
+    return iter(DataLoader(make, batch_size=None, sampler=plan, num_workers=workers, collate_fn=_as_is,
+                           pin_memory=device.type == "cuda", generator=torch.Generator()))
 
 
-def _as_is(batch: Any) -> Any:  # DataLoader would turn the tuple into a list
+def _as_is(batch: Any) -> Any:  # DataLoader would look into it
     return batch
 
 

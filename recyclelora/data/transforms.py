@@ -1,12 +1,12 @@
-"""Training augmentation of DG segmentation: resize, crop, pad, flip, photometric distortion; and normalisation.
+"""Training augmentation of DG segmentation: resize, crop, flip, photometric distortion; normalisation and padding.
 
-The numbers and their order are those of the released training pipelines (RecycleLoRA, SoMA, Rein), written for any
-crop size. Randomness comes from the generator passed in, never from a global one. Each random step is two functions,
-one that draws and one that applies, so that what is applied can be checked against given numbers.
+The numbers and their order are those of the released training pipelines (RecycleLoRA, SoMA, Rein, MFuser), written for
+any crop size. Randomness comes from the generator passed in, never from a global one. Each random step is two
+functions, one that draws and one that applies, so that what is applied can be checked against given numbers.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ import torchvision.transforms.v2.functional as F
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
+from recyclelora.data.distortion import distort, draw_distortion
 from recyclelora.data.labels import IGNORE, Image, Label
 from recyclelora.errors import InputError
 
@@ -22,26 +23,58 @@ Size = tuple[int, int]  # height, width in pixels
 LONG_EDGE_CAP = 4  # times the crop: 2048 for 512
 MAX_CLASS_SHARE = 0.75  # of the pixels of a crop that are not ignored
 CROP_REDRAWS = 10
-BRIGHTNESS = 32.0  # grey levels either way
-FACTORS = (0.5, 1.5)  # of contrast and of saturation
-HUE = 18  # of 180 for the full circle; -18 is drawn, +18 is not
 
 
-def augment(
-    image: Image, label: Label, *, crop: Size, scales: tuple[float, float], rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """(H, W, 3) and (H, W) uint8 -> (3, h, w) and (h, w) uint8, the size of the crop."""
+class Recipe(NamedTuple):
+    """Which of the published variants to augment by.
+
+    `resize` "edges": the shorter edge becomes one of the tenths of the crop's from `scales[0]` to `scales[1]`, the
+    longer one at most 4 crops (RecycleLoRA, Rein; SoMA at 512). "ratio": the image is fitted inside `base` (None: its
+    own size) times a number drawn uniformly from `scales` (SoMA at 1024 with base 1024x2048, MFuser with None).
+    `pad`: what stands where an image is smaller than the crop. "black" is filled in before the flip, and distorted
+    with the rest (RecycleLoRA with one source); "mean" is 0 after normalisation, right and below whatever was flipped
+    (RecycleLoRA with several sources, SoMA, Rein, MFuser).
+    """
+
+    crop: Size
+    scales: tuple[float, float] = (0.5, 2.0)
+    resize: Literal["edges", "ratio"] = "edges"
+    base: Size | None = None
+    pad: Literal["black", "mean"] = "black"
+
+
+def augment(image: Image, label: Label, recipe: Recipe, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """(H, W, 3) and (H, W) uint8 -> (3, h, w) and (h, w) uint8: the size of the crop, or with pad "mean" that of what
+    the image has of it, to be normalised and then padded."""
     pixels, labels = torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(label)[None]
-    edges = shortest_edges(min(crop), scales)
-    size = fit_shortest_edge((label.shape[0], label.shape[1]), edges[rng.integers(len(edges))], min(crop))
+    size = list(draw_size((label.shape[0], label.shape[1]), recipe, rng))
     # no antialiasing, as OpenCV's bilinear; labels nearest, at the same half-pixel centres as the image
-    pixels = F.resize(pixels, list(size), InterpolationMode.BILINEAR, antialias=False)
-    labels = F.resize(labels, list(size), InterpolationMode.NEAREST_EXACT)
-    top, left = draw_crop(labels[0], crop, rng)
-    pixels, labels = (cut(tensor, top, left, crop, fill) for tensor, fill in ((pixels, 0), (labels, IGNORE)))
+    pixels = F.resize(pixels, size, InterpolationMode.BILINEAR, antialias=False)
+    labels = F.resize(labels, size, InterpolationMode.NEAREST_EXACT)
+    top, left = draw_crop(labels[0], recipe.crop, rng)
+    pixels, labels = (cut(tensor, top, left, recipe.crop) for tensor in (pixels, labels))
+    if recipe.pad == "black":
+        pixels, labels = fill(pixels, recipe.crop, 0), fill(labels, recipe.crop, IGNORE)
     if rng.random() < 0.5:
         pixels, labels = F.horizontal_flip(pixels), F.horizontal_flip(labels)
     return distort(pixels, draw_distortion(rng)), labels[0]
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raises InputError for scales that are not possible."""
+    if recipe.resize == "edges":
+        shortest_edges(min(recipe.crop), recipe.scales)
+    elif not 0 < recipe.scales[0] <= recipe.scales[1]:
+        raise InputError(f"scales {recipe.scales[0]} to {recipe.scales[1]}: two numbers above 0 are needed, the "
+                         "smaller one first")
+
+
+def draw_size(size: Size, recipe: Recipe, rng: np.random.Generator) -> Size:
+    """The size to which an image of `size` is resized."""
+    if recipe.resize == "ratio":
+        return fit_base(size, recipe.base or size, rng.uniform(*recipe.scales))
+    edges = shortest_edges(min(recipe.crop), recipe.scales)
+    return fit_shortest_edge(size, edges[rng.integers(len(edges))], min(recipe.crop))
 
 
 def shortest_edges(crop_edge: int, scales: tuple[float, float]) -> list[int]:
@@ -57,7 +90,17 @@ def shortest_edges(crop_edge: int, scales: tuple[float, float]) -> list[int]:
 
 def fit_shortest_edge(size: Size, edge: int, crop_edge: int) -> Size:
     """`size` scaled so that its shorter edge is `edge`, or less where the longer one would exceed 4 crops."""
-    scale = min(edge / min(size), LONG_EDGE_CAP * crop_edge / max(size))
+    return _scale(size, min(edge / min(size), LONG_EDGE_CAP * crop_edge / max(size)))
+
+
+def fit_base(size: Size, base: Size, ratio: float) -> Size:
+    """`size` scaled so that it just fits inside `base` times `ratio`, in whole pixels, lengthwise or upright (MMCV's
+    RandomResize with keep_ratio)."""
+    edges = [int(edge * ratio) for edge in base]
+    return _scale(size, min(max(edges) / max(size), min(edges) / min(size)))
+
+
+def _scale(size: Size, scale: float) -> Size:
     return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
 
@@ -82,64 +125,15 @@ def is_mixed(label: Tensor) -> bool:
     return int((counts > 0).sum()) > 1 and int(counts.max()) < MAX_CLASS_SHARE * int(counts.sum())
 
 
-def cut(tensor: Tensor, top: int, left: int, crop: Size, fill: int) -> Tensor:
-    """The crop of a (channels, H, W) tensor, filled up on the right and at the bottom where the tensor is smaller."""
-    inside = tensor[:, top : top + crop[0], left : left + crop[1]]
-    filled: Tensor = F.pad(inside, [0, 0, crop[1] - inside.shape[2], crop[0] - inside.shape[1]], fill=fill)
+def cut(tensor: Tensor, top: int, left: int, crop: Size) -> Tensor:
+    """What a (channels, H, W) tensor has of the crop."""
+    return tensor[:, top : top + crop[0], left : left + crop[1]]
+
+
+def fill(tensor: Tensor, crop: Size, value: int) -> Tensor:
+    """(channels, h, w) -> (channels, *crop), with `value` on the right and at the bottom."""
+    filled: Tensor = F.pad(tensor, [0, 0, crop[1] - tensor.shape[2], crop[0] - tensor.shape[1]], fill=value)
     return filled
-
-
-class Distortion(NamedTuple):
-    """What to do to the colours; None leaves a step out."""
-
-    brightness: float | None  # added, in grey levels
-    contrast: float | None  # factor of every value
-    contrast_first: bool  # before saturation and hue, or after them
-    saturation: float | None  # factor of S in HSV
-    hue: int | None  # added to H in HSV, of 180 for the full circle
-
-
-def draw_distortion(rng: np.random.Generator) -> Distortion:
-    """Each step with probability one half."""
-    brightness, contrast, first, saturation, hue = rng.random(5) < 0.5
-    return Distortion(
-        brightness=rng.uniform(-BRIGHTNESS, BRIGHTNESS) if brightness else None,
-        contrast=rng.uniform(*FACTORS) if contrast else None,
-        contrast_first=bool(first),
-        saturation=rng.uniform(*FACTORS) if saturation else None,
-        hue=int(rng.integers(-HUE, HUE)) if hue else None,
-    )
-
-
-def distort(image: Tensor, distortion: Distortion) -> Tensor:
-    """(3, H, W) uint8 -> the same, distorted; between the steps values are clipped and cut to uint8."""
-    if distortion.brightness is not None:
-        image = _to_uint8(image + distortion.brightness)
-    if distortion.contrast is not None and distortion.contrast_first:
-        image = _to_uint8(image * distortion.contrast)
-    if distortion.saturation is not None:
-        image = scale_saturation(image, distortion.saturation)
-    if distortion.hue is not None:
-        image = F.adjust_hue(image, distortion.hue / 180)
-    if distortion.contrast is not None and not distortion.contrast_first:
-        image = _to_uint8(image * distortion.contrast)
-    return image
-
-
-def scale_saturation(image: Tensor, factor: float) -> Tensor:
-    """Multiply S of HSV by `factor`, at most to 1, leaving H and V alone.
-
-    S is (max - min) / max, so at fixed H and V every channel's distance to the maximum scales as S does: no
-    conversion to HSV is needed, nor the rounding it would bring.
-    """
-    values = image.float()
-    low, high = values.aminmax(dim=-3, keepdim=True)
-    # grey pixels (high = low) have no saturation to limit: the quotient is infinite, or nan for black ones
-    return _to_uint8(high - (high - values) * (high / (high - low)).nan_to_num(factor).clamp(max=factor))
-
-
-def _to_uint8(values: Tensor) -> Tensor:
-    return values.clamp(0, 255).to(torch.uint8)
 
 
 def normalise(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

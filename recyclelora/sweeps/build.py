@@ -13,7 +13,7 @@ from recyclelora.adapters import AdapterError, adapt
 from recyclelora.config import Backbone, Config, Frozen, RecycleLoRA, fingerprint
 from recyclelora.data.datasets import DomainData, open_domain
 from recyclelora.data.labels import Common, common_space
-from recyclelora.data.transforms import shortest_edges
+from recyclelora.data.transforms import Recipe, check_recipe
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.models.backbones import BACKBONES, build_backbone
@@ -116,7 +116,7 @@ def check(config: Config, places: Places) -> dict[str, int]:
         if any(side % patch for side in size):
             raise InputError(f"{key}: {list(size)} must be multiples of the patch size {patch}", key=key)
     try:
-        shortest_edges(min(config.data.crop), config.data.scales)
+        check_recipe(recipe(config))
     except InputError as error:
         raise InputError(f"data.scales: {error}", key="data.scales") from None
     domains = open_domains(config, places)  # before the weights, which may have to be downloaded
@@ -186,6 +186,12 @@ def head_shape(config: Config) -> HeadShape:
         hidden=head.width, queries=head.queries, pixel_layers=head.pixel_layers, pixel_ffn=head.pixel_ffn,
         decoder_layers=head.decoder_layers, decoder_ffn=head.decoder_ffn, heads=head.attention_heads,
         points=head.points)
+
+
+def recipe(config: Config) -> Recipe:
+    """The configured augmentation in the data's terms."""
+    data = config.data
+    return Recipe(data.crop, data.scales, data.resize, data.base, data.pad)
 
 
 def commons(domains: Domains) -> dict[str, Common]:

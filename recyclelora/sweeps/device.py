@@ -13,6 +13,14 @@ def name_of(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
+def num_workers(given: int | None, cpus: float, device: torch.device) -> int:
+    """Data loader processes of a trial: those given; otherwise one for each whole cpu while a GPU trains, and none
+    where the trial trains on its cpus itself."""
+    if given is not None:
+        return given
+    return int(cpus) if device.type == "cuda" else 0
+
+
 def forget_peak(device: torch.device) -> None:
     """Start counting anew: a worker runs one trial after another, and none should inherit another's peak."""
     if device.type == "cuda":

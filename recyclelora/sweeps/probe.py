@@ -22,7 +22,7 @@ from recyclelora.settings import Settings
 from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.build import Domains, Places
-from recyclelora.sweeps.device import forget_peak, name_of, peak_memory, wait_for
+from recyclelora.sweeps.device import forget_peak, name_of, num_workers, peak_memory, wait_for
 from recyclelora.sweeps.scores import evaluate_domain
 from recyclelora.training.loop import Diverged, train
 from recyclelora.training.optim import build_optimiser, parameter_groups
@@ -161,9 +161,9 @@ def _time_steps(config: Config, segmentor: Segmentor, domains: Domains, device: 
     """Seconds of each step after the warm-up: its batch, forward and backward pass, and update."""
     backbone, stop, taken = BACKBONES[config.backbone.name], WARM_UP + steps, list[float]()
     optimiser = build_optimiser(parameter_groups(segmentor, lr=RATE, weight_decay=0.0))
-    source = batches(domains.train, crop=config.data.crop, scales=config.data.scales, seed=config.seed, stop=stop,
-                     batch_size=config.data.batch_size, workers=config.resources.workers, mean=backbone.mean,
-                     std=backbone.std)
+    source = batches(domains.train, build.recipe(config), seed=config.seed, stop=stop, device=device,
+                     batch_size=config.data.batch_size, mean=backbone.mean, std=backbone.std,
+                     workers=num_workers(config.resources.workers, config.resources.cpus, device))
     with closing(source):
         last = time.monotonic()
         for _ in train(segmentor, optimiser, source, start=0, stop=stop, total=stop, seed=config.seed, device=device,

@@ -24,7 +24,7 @@ from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.artifacts import save_model, write_atomically
 from recyclelora.sweeps.build import Domains, Identity, Places
-from recyclelora.sweeps.device import forget_peak, name_of, peak_memory
+from recyclelora.sweeps.device import forget_peak, name_of, num_workers, peak_memory
 from recyclelora.sweeps.history import History, read_history
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import score_during, score_finally
@@ -137,7 +137,7 @@ def _train(config: Config, segmentor: Segmentor, domains: Domains, folder: Path,
     total, started = settings.iterations, time.monotonic()
     if start:
         report(Progress(start, total, history.newest, list(history.entries)))
-    with closing(_batches(config, domains, start)) as source:
+    with closing(_batches(config, domains, start, device)) as source:
         for step in train(segmentor, optimiser, source, start=start, stop=total, total=total, seed=config.seed,
                           device=device, clip=settings.clip, power=settings.power,
                           weight_decay_end=settings.weight_decay_end, warmup=settings.warmup,
@@ -159,11 +159,12 @@ def _train(config: Config, segmentor: Segmentor, domains: Domains, folder: Path,
     return time.monotonic() - started
 
 
-def _batches(config: Config, domains: Domains, start: int) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-    data, backbone = config.data, BACKBONES[config.backbone.name]
-    return batches(domains.train, crop=data.crop, scales=data.scales, batch_size=data.batch_size, seed=config.seed,
-                   start=start, stop=config.training.iterations, workers=config.resources.workers, mean=backbone.mean,
-                   std=backbone.std)
+def _batches(config: Config, domains: Domains, start: int,
+             device: torch.device) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    backbone, resources = BACKBONES[config.backbone.name], config.resources
+    return batches(domains.train, build.recipe(config), batch_size=config.data.batch_size, seed=config.seed,
+                   start=start, stop=config.training.iterations, mean=backbone.mean, std=backbone.std, device=device,
+                   workers=num_workers(resources.workers, resources.cpus, device))
 
 
 def multipliers(config: Config) -> dict[str, float]:
