@@ -18,11 +18,12 @@ NUMERICS = 1  # raise it with any change that alters a trained number: it is par
 # Settings that came after the first runs, each with the value that means what was done before it existed. At that value
 # a setting is no part of a fingerprint, so that runs of before are still found.
 LATER: dict[str, Plain] = {
-    "training.start": None,
-    "data.resize": "edges",
-    "data.base": None,
-    "data.pad": "black",
-}
+    "adapter.weight_decay_multiplier": 0.0, "data.resize": "edges", "data.base": None, "data.pad": "black",
+    "training.warmup_start": 1e-2, "training.decay_queries": True, "training.accumulate": 1, "training.compile": False,
+    "training.ema_start": None, "training.ema_momentum": None, "training.start": None, "evaluation.scales": [1.0],
+    "evaluation.flip": False}
+# Of these, None says that another setting left this one nothing to act on: no part of a fingerprint either.
+IDLE = ("training.warmup_start",)
 
 Int = Annotated[int, Strict()]
 Real = Annotated[float, Strict(), AllowInfNan(False)]
@@ -82,6 +83,7 @@ class RecycleLoRA:
     alpha: Above0 | None = None  # None: 1.0; meaningless when scaling is a number
     roles: tuple[Role, ...] = ("qkv", "proj", "fc1", "fc2")
     skip_blocks: Natural = 0  # leading blocks left without adapters
+    weight_decay_multiplier: NotNegative = 0.0  # of training.weight_decay; SoMA decays its adapters: 1.0
 
     @model_validator(mode="after")
     def _complete(self) -> "RecycleLoRA":
@@ -181,24 +183,47 @@ class Training:
     weight_decay_end: NotNegative = 1e-5
     power: NotNegative = 0.9
     warmup: Natural = 0
+    warmup_start: Annotated[Above0, Field(le=1)] | None = None  # share of the rate; None: 1e-2, or no warm-up
+    decay_queries: Annotated[bool, Strict()] = True  # weight decay of the head's query features; SoMA: false
     clip: Above0 | None = None  # gradient norm
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    accumulate: Positive = 1  # parts in which a batch goes through the model, one after the other
+    compile: Annotated[bool, Strict()] = False  # the blocks of the ViT, by torch.compile
+    ema_start: Positive | None = None  # the iteration from which the weights are averaged; the average is evaluated
+    ema_momentum: Annotated[Above0, Field(lt=1)] | None = None  # None: 0.0002, meaningless without ema_start
     start: Name | None = None  # fingerprint of a finished trial in the same results: its weights are the first ones
 
     @model_validator(mode="after")
     def _check(self) -> "Training":
         if self.warmup >= self.iterations:
             raise InputError(f"{self.warmup} must be less than training.iterations ({self.iterations})", key="warmup")
+        if self.ema_start is not None and self.ema_start > self.iterations:
+            raise InputError(f"{self.ema_start} is after training.iterations ({self.iterations}): nothing is averaged",
+                             key="ema_start")
+        _complete_with(self, "warmup_start", 1e-2, self.warmup > 0, "training.warmup is 0")
+        _complete_with(self, "ema_momentum", 2e-4, self.ema_start is not None, "training.ema_start is left out")
         return self
+
+
+def _complete_with(owner: object, name: str, value: float, used: bool, unless: str) -> None:
+    """The default of a setting that another one needs; without the other it means nothing and must be left out."""
+    given = getattr(owner, name)
+    if given is not None and not used:
+        raise InputError(f"means nothing when {unless}; leave it out", key=name)
+    if given is None and used:
+        _fill(owner, name, value)
 
 
 @_settings
 class Evaluation:
     """Sliding windows (the authors' code). `every` iterations the source's val split is scored."""
 
-    size: Size | None = None  # images are fitted inside, ratio kept; None: as they are
+    # Images are fitted inside, ratio kept; None: as they are; a name: each domain as in a publication (data/sizes)
+    size: Size | Literal["recyclelora", "rein", "soma-1024"] | None = None
     window: Size = (512, 512)
     stride: Size = (341, 341)
+    scales: tuple[Above0, ...] = (1.0,)  # times that size; class probabilities are averaged over them
+    flip: Annotated[bool, Strict()] = False  # average over the mirrored image too, at each scale
     split: Literal["val", "test"] = "val"  # of the target domains
     images: Positive | None = None  # per domain; None: all
     every: Positive = 4000  # the last iteration is always scored
@@ -209,6 +234,8 @@ class Evaluation:
         if any(stride > window for stride, window in zip(self.stride, self.window, strict=True)):
             raise InputError(f"{self.stride} is above evaluation.window {self.window}: pixels would be skipped",
                              key="stride")
+        if not self.scales or len(set(self.scales)) < len(self.scales):
+            raise InputError("name each scale once, and at least one", key="scales")
         return self
 
 
@@ -219,6 +246,7 @@ class Resources:
     cpus: Above0 = 1.0
     gpus: Annotated[Real, Field(ge=0, le=1)] = 1.0  # per trial, may be a fraction; asked for only where there are GPUs
     workers: Natural | None = None  # data loader processes; None: one for each cpu beside a GPU, none without
+    activation_checkpointing: Annotated[bool, Strict()] = False  # less memory, more time: the blocks are run twice
     checkpoint_every: Positive = 1000
 
 
@@ -232,6 +260,13 @@ class Config:
     training: Training = Field(default_factory=Training)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     resources: Resources = Field(default_factory=Resources)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Config":
+        if self.data.batch_size % self.training.accumulate:
+            raise InputError(f"{self.training.accumulate} does not divide data.batch_size ({self.data.batch_size})",
+                             key="training.accumulate")
+        return self
 
 
 _NOT_IDENTITY = ("backbone.weights", "resources.")  # the weights count by their sha256
@@ -257,6 +292,7 @@ def identity(config: Config) -> dict[str, Plain]:
 def fingerprint(config: Config, *, weights_sha256: str, data: Mapping[str, str]) -> str:
     """16 hex digits naming a trial: resolved config with seed and protocol, the weights' sha256, the fingerprints of
     its data by role, and the version of the numerics. Machine, paths and resources are not part of it."""
-    counted = {key: value for key, value in identity(config).items() if key not in LATER or value != LATER[key]}
+    counted = {key: value for key, value in identity(config).items()
+               if key not in LATER or (value != LATER[key] and not (key in IDLE and value is None))}
     content = {"config": counted, "weights": weights_sha256, "data": dict(data), "numerics": NUMERICS}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from recyclelora.errors import InputError
+from recyclelora.training.average import MovingAverage
 from recyclelora.training.checkpoint import CURRENT, PREVIOUS, digest, load_checkpoint, save_checkpoint
 from recyclelora.training.loop import train
 from recyclelora.training.optim import build_optimiser, parameter_groups
+from recyclelora.training.precision import build_scaler
 from tests.tiny import tiny_batches, tiny_segmentor
 
 MINE = "0123456789abcdef"
@@ -93,6 +95,30 @@ def test_a_new_process_resumes_bit_for_bit(folder: Path, uninterrupted: tuple[st
     child = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True,
                            cwd=Path(__file__).parents[1])
     assert child.stdout.split() == ["4", uninterrupted[0]]
+
+
+@pytest.mark.parametrize("stopped", [1, 3])
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_average_and_loss_scale_resume_bit_for_bit(tmp_path: Path, stopped: int, precision: str) -> None:
+    """Stopped before the average begins, and after; the scale grows on the way."""
+    def part(folder: Path | None, start: int, stop: int) -> tuple[str, str, dict[str, object]]:
+        model, optimiser = prepare()
+        average, scaler = MovingAverage(model, 2, 0.3), build_scaler(precision, torch.device("cpu"))
+        if scaler.is_enabled():
+            scaler.set_growth_interval(2)
+        given = {"fingerprint": MINE, "average": average, "scaler": scaler}
+        if folder is not None:
+            assert load_checkpoint(folder, model, optimiser, **given) == start
+        list(train(model, optimiser, tiny_batches(start, stop), start=start, stop=stop, total=8, seed=7, clip=1.0,
+                   device=torch.device("cpu"), precision=precision, average=average, scaler=scaler))
+        save_checkpoint(tmp_path, model, optimiser, stop, **given)
+        return state(model, optimiser), digest(average.tensors), scaler.state_dict()
+
+    whole = part(None, 0, 6)
+    part(None, 0, stopped)
+    assert part(tmp_path, stopped, 6) == whole
+    kept = {name.partition("/")[0] for name in load_file(tmp_path / CURRENT)}
+    assert ("scaler" in kept) == (precision == "float16") and "average" in kept
 
 
 def test_an_empty_folder_starts_at_zero_and_changes_nothing(tmp_path: Path) -> None:

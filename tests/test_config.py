@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from recyclelora.config import Config, fingerprint, flatten, identity
+from recyclelora.documents import Plain
 from recyclelora.errors import InputError
 from recyclelora.settings import Settings, known_keys, parse_overrides, read_settings
 
@@ -83,7 +84,20 @@ def test_another_method_starts_from_its_own_defaults() -> None:
     (["training.lr=.inf"], "training.lr: inf: must be a finite number"),
     (["training.lr=0"], "training.lr: 0: must be greater than 0"),
     (["training.warmup=50000"], "training.warmup: 50000 must be less than training.iterations"),
-    (["training.precision=float16"], "training.precision: 'float16'"),
+    (["training.warmup_start=0.1"], "training.warmup_start: means nothing when training.warmup is 0"),
+    (["training.warmup=5", "training.warmup_start=2.0"], "training.warmup_start: 2.0"),
+    (["training.precision=float8"], "training.precision: 'float8'"),
+    (["training.accumulate=3"], "training.accumulate: 3 does not divide data.batch_size (4)"),
+    (["training.accumulate=0"], "training.accumulate: 0"),
+    (["training.compile=1"], "training.compile: 1"),
+    (["training.ema_momentum=0.1"], "training.ema_momentum: means nothing when training.ema_start is left out"),
+    (["training.ema_start=5", "training.ema_momentum=1.0"], "training.ema_momentum: 1.0"),
+    (["training.ema_start=50000"], "training.ema_start: 50000 is after training.iterations (40000)"),
+    (["evaluation.size=reni"], "must be 'recyclelora', 'rein' or 'soma-1024'"),
+    (["evaluation.scales=[]"], "evaluation.scales: name each scale once, and at least one"),
+    (["evaluation.scales=[1.0, 1.0]"], "evaluation.scales: name each scale once"),
+    (["evaluation.flip=2"], "evaluation.flip: 2"),
+    (["adapter.method=frozen", "adapter.weight_decay_multiplier=1.0"], "is no setting of adapter.method frozen"),
     (["data.targets=[a, a]"], "data.targets: name each target domain once"),
     (["data.targets=cityscapes"], "data.targets: 'cityscapes': must be a list"),
     (["data.source=../secret"], "data.source: '../secret': must match pattern"),
@@ -126,30 +140,35 @@ OTHER = {  # another legal value of each setting
     "adapter.method": "frozen", "adapter.init": "svd", "adapter.main.rank": 8, "adapter.main.end": "major",
     "adapter.main.lr_multiplier": 2.0, "adapter.sub.rank": 2, "adapter.sub.end": "minor",
     "adapter.sub.lr_multiplier": 1.0, "adapter.scaling": "per_adapter", "adapter.alpha": 2.0, "adapter.roles": ["proj"],
-    "adapter.skip_blocks": 1, "head.width": 64, "head.queries": 20, "head.pixel_layers": 2, "head.pixel_ffn": 64,
+    "adapter.skip_blocks": 1, "adapter.weight_decay_multiplier": 1.0, "head.width": 64, "head.queries": 20, "head.pixel_layers": 2, "head.pixel_ffn": 64,
     "head.decoder_layers": 3, "head.decoder_ffn": 64, "head.attention_heads": 4, "head.points": 64,
     "data.source": "synthia", "data.targets": ["acdc"], "data.train_images": 5, "data.crop": [256, 256],
     "data.scales": [1.0, 2.0], "data.resize": "ratio", "data.base": [1024, 2048], "data.pad": "mean", "data.batch_size": 2, "training.iterations": 10, "training.lr": 1e-3,
     "training.weight_decay": 0.1, "training.weight_decay_end": 0.0, "training.power": 1.0, "training.warmup": 5,
-    "training.clip": 1.0, "training.start": "0123456789abcdef", "training.precision": "bfloat16", "evaluation.size": [512, 1024],
+    "training.warmup_start": 1e-6, "training.decay_queries": False, "training.accumulate": 2, "training.compile": True,
+    "training.ema_start": 4, "training.ema_momentum": 0.5, "evaluation.scales": [0.5, 1.0], "evaluation.flip": True,
+    "resources.activation_checkpointing": True, "training.start": "0123456789abcdef",
+    "training.clip": 1.0, "training.precision": "bfloat16", "evaluation.size": [512, 1024],
     "evaluation.window": [1024, 1024], "evaluation.stride": [256, 256], "evaluation.split": "test",
     "evaluation.images": 5, "evaluation.every": 5, "evaluation.selection": "source_val", "resources.cpus": 2.0,
     "resources.gpus": 0.5, "resources.workers": 2, "resources.checkpoint_every": 5}
-
-NEEDED = {"data.base": {"data.resize": "ratio"}}  # without which a setting means nothing
-
 
 def test_every_setting_is_in_the_table_above() -> None:
     assert set(OTHER) == known_keys()
 
 
+NEEDED: dict[str, dict[str, Plain]] = {  # what else must be set for a setting to mean something
+    "data.base": {"data.resize": "ratio"},
+    "training.warmup_start": {"training.warmup": 5}, "training.ema_momentum": {"training.ema_start": 4}}
+
+
 @pytest.mark.parametrize("key", sorted(OTHER))
 def test_the_fingerprint_holds_what_changes_the_result_and_nothing_else(key: str) -> None:
-    before = Settings().override(NEEDED.get(key, {}), "x")
-    changed = before.override({key: OTHER[key]}, "x").resolve()
-    assert changed != before.resolve(), "the value must be another one"
+    plain = Settings().override(NEEDED.get(key, {}), "x")
+    changed = plain.override({key: OTHER[key]}, "x").resolve()
+    assert changed != plain.resolve(), "the value must be another one"
     machine = key == "backbone.weights" or key.startswith("resources.")
-    assert (name(changed) == name(before.resolve())) == machine
+    assert (name(changed) == name(plain.resolve())) == machine
 
 
 def test_the_fingerprint_holds_weights_and_data_and_no_order() -> None:
@@ -173,3 +192,4 @@ def test_runs_of_before_are_still_found() -> None:
     """Recorded when the first studies were run: a setting that came later must not rename them."""
     config = read_settings(ROOT / "experiments" / "bases" / "scenes.yaml").resolve()
     assert name(config) == "304bcf83300c879d"
+    assert name(resolve("training.warmup=5")) == "5a3c4ee0ca1fb9b2"

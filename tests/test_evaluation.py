@@ -247,6 +247,59 @@ def test_evaluation_compares_what_predict_predicts_and_both_normalise() -> None:
     assert (torch.from_numpy(prediction) == expected).float().mean() > 0.999  # uint8 rounding may tip a tie
 
 
+@pytest.mark.parametrize(("scales", "flip"), [((1.0,), True), ((0.5, 1.0, 1.75), False), ((0.75, 1.25), True)])
+def test_test_time_augmentation_is_the_mean_written_out(scales: tuple[float, ...], flip: bool) -> None:
+    """Every view by itself: resize, mirror, slide, mirror back, enlarge to the label, softmax; then the mean."""
+    segmentor, sample = Mixer(), draw(48, 72, 5)
+    given = {"window": (32, 48), "stride": (16, 24), "size": (24, 72), "mean": (0.1, 0.05, 0.0), "std": (0.2, 0.3, 0.4)}
+    mean, std = (torch.tensor(given[key])[:, None, None] for key in ("mean", "std"))
+    total, views = torch.zeros(5, 48, 72), 0
+    for scale in scales:
+        for mirrored in (False, True) if flip else (False,):
+            size = (int(24 * scale + 0.5), int(36 * scale + 0.5))  # fitted to 24 x 36 first
+            pixels = torch.from_numpy(sample.image).permute(2, 0, 1)[None].float()
+            pixels = nn.functional.interpolate(pixels, size, mode="bilinear").round() / 255
+            pixels = torch.flip(pixels[0], [2]) if mirrored else pixels[0]
+            with torch.no_grad():
+                scores = sliding_scores(segmentor.scores, ((pixels - mean) / std)[None], (32, 48), (16, 24), 1)
+            scores = torch.flip(scores, [3]) if mirrored else scores
+            total += nn.functional.interpolate(scores, (48, 72), mode="bilinear")[0].softmax(0)
+            views += 1
+    expected = (total / views).argmax(0)
+    settings = {**given, "device": CPU, "scales": scales, "flip": flip}
+    found = predict(segmentor, sample.image, **settings)
+    assert (torch.from_numpy(found) == expected).float().mean() > 0.995  # uint8 rounding may tip a tie
+    plain = predict(segmentor, sample.image, **{**settings, "scales": (1.0,), "flip": False})
+    assert (found != plain).any(), "it matters"
+    counts = scan(segmentor, [sample], **settings)[0].confusion
+    assert int(counts.diagonal().sum()) == int((found == sample.label).sum()), "evaluation does the same"
+
+
+def test_one_view_is_decided_on_its_scores() -> None:
+    """A softmax does not change which is highest: one scale alone is that size, and nothing else."""
+    segmentor, sample = Mixer(), draw(48, 72, 5)
+    settings = {"window": (32, 48), "stride": (16, 24), "device": CPU, **PLAIN}
+    assert np.array_equal(predict(segmentor, sample.image, size=None, scales=(0.5,), **settings),
+                          predict(segmentor, sample.image, size=(24, 36), **settings))
+
+
+def test_equal_scores_go_to_the_first_class() -> None:
+    class Undecided(Seer):
+        def scores(self, images: Tensor) -> Tensor:
+            return torch.tensor([0.0, 2.0, 1.0, 2.0, 2.0])[None, :, None, None].expand(len(images), 5, *images.shape[2:])
+
+    sample = draw(40, 60, 5)
+    settings = {"window": (32, 48), "stride": (16, 24), "size": None, "device": CPU, **PLAIN}
+    assert (predict(Undecided(5), sample.image, **settings) == 1).all()
+
+
+def test_scores_are_averaged_in_float32_whatever_the_model_gives() -> None:
+    images = torch.randn(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
+    halves = sliding_scores(lambda part: part.to(torch.bfloat16), images, (32, 48), (8, 12), 4)
+    assert halves.dtype == torch.float32
+    assert torch.equal(halves, naive_scores(lambda part: part.to(torch.bfloat16).float(), images[0], (32, 48), (8, 12))[None])
+
+
 def trained() -> nn.Module:
     """A segmentor whose adapters have moved away from where they began."""
     segmentor = tiny_segmentor()

@@ -13,9 +13,9 @@ from recyclelora.sweeps import build
 from recyclelora.sweeps.build import Places
 from recyclelora.sweeps.space import Space, expand
 from recyclelora.sweeps.spacefile import _probes, read_space
-from recyclelora.sweeps.trial import _batches, _multipliers
+from recyclelora.sweeps.trial import _batches, groups_of, schedule_of
 from recyclelora.training.checkpoint import digest
-from recyclelora.training.optim import apply_schedule, build_optimiser, parameter_groups
+from recyclelora.training.optim import apply_schedule, build_optimiser
 from tests.test_config import NEEDED, OTHER
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,10 +33,8 @@ def signature(config: Config, places: Places) -> dict[str, Any]:
     domains = build.open_domains(config, places)
     weights = build.find_weights(config, places.cache).path if config.backbone.name in NEEDS else None
     segmentor = build.build(config, weights, places.cache, len(domains.train.space.classes))  # type: ignore[arg-type]
-    optimiser = build_optimiser(parameter_groups(segmentor, lr=config.training.lr,
-                                                 weight_decay=config.training.weight_decay, **_multipliers(config)))
-    rates = [apply_schedule(optimiser, iteration, total=config.training.iterations, power=config.training.power,
-                            weight_decay_end=config.training.weight_decay_end, warmup=config.training.warmup)
+    optimiser = build_optimiser(groups_of(segmentor, config))
+    rates = [apply_schedule(optimiser, iteration, total=config.training.iterations, **schedule_of(config))
              for iteration in (1, config.training.iterations // 2)]
     source = _batches(config, domains, 0, torch.device("cpu"))
     images, labels = next(source)
@@ -91,7 +89,8 @@ def test_every_key_of_a_named_cell_is_one_whose_life_is_tested() -> None:
 
 
 LIVE = [key for key in sorted(OTHER) if key.startswith(("seed", "adapter.", "head.", "training.", "data."))
-        and key not in ("data.source", "data.targets", "adapter.alpha", "training.clip", "training.precision")]
+        and key not in ("data.source", "data.targets", "adapter.alpha", "training.clip", "training.precision",
+                        "training.accumulate", "training.compile", "training.ema_start", "training.ema_momentum")]
 
 
 @pytest.mark.parametrize("key", LIVE)
@@ -102,7 +101,7 @@ def test_every_setting_of_training_is_live(key: str, tmp_path: Path, cache: Path
     value = {"data.crop": [56, 42], "head.width": 64, "head.attention_heads": 8, "head.points": 32,
              "training.iterations": 8, "data.train_images": 5, "data.batch_size": 3, "adapter.sub.rank": 3,
              "head.queries": 24, "training.lr": 2e-3}.get(key, OTHER[key])
-    base = Settings({**TINY, **NEEDED.get(key, {})})
+    base = Settings(dict(TINY)).override(NEEDED.get(key, {}), "x")
     one, other = base.resolve(), base.override({key: value}, "x").resolve()
     if key == "head.points":
         assert build.head_shape(one) != build.head_shape(other)
@@ -110,8 +109,8 @@ def test_every_setting_of_training_is_live(key: str, tmp_path: Path, cache: Path
     assert signature(one, places) != signature(other, places)
 
 
-def test_alpha_clip_and_precision_are_live(tmp_path: Path, cache: Path) -> None:
-    """Knobs that act only once a step is made: the losses of the second iteration differ."""
+def test_alpha_clip_precision_and_parts_are_live(tmp_path: Path, cache: Path) -> None:
+    """Knobs that act only once a step is made: the losses of the third iteration differ."""
     from recyclelora.sweeps.trial import run
     from tests.tiny_config import tiny
 
@@ -122,7 +121,8 @@ def test_alpha_clip_and_precision_are_live(tmp_path: Path, cache: Path) -> None:
         return heard
 
     base = losses()
-    for overrides in ({"adapter__alpha": 4.0}, {"training__clip": 1e-3}, {"training__precision": "bfloat16"}):
+    for overrides in ({"adapter__alpha": 4.0}, {"training__clip": 1e-3}, {"training__precision": "bfloat16"},
+                      {"training__precision": "float16"}, {"training__accumulate": 2}):
         changed = losses(**overrides)
         assert changed[-1] != base[-1], overrides
     assert torch.is_grad_enabled()

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from recyclelora.errors import InputError
 from recyclelora.training.loop import Diverged, Step, mix, train
 from recyclelora.training.optim import apply_schedule, build_optimiser, parameter_groups
+from recyclelora.training.precision import check_precision
 from tests.tiny import tiny_batches, tiny_segmentor
 
 CPU = torch.device("cpu")
@@ -135,7 +137,8 @@ def test_clipping_bounds_the_gradient_and_is_off_by_default() -> None:
 
 
 @pytest.mark.parametrize("knob", [{"seed": 8}, {"total": 5}, {"power": 2.0}, {"warmup": 2}, {"clip": 1e-3},
-                                  {"weight_decay_end": 0.5}, {"precision": "bfloat16"}])
+                                  {"weight_decay_end": 0.5}, {"precision": "bfloat16"}, {"precision": "float16"},
+                                  {"accumulate": 2}, {"warmup": 2, "warmup_start": 0.5}])
 def test_every_knob_is_live(knob: dict[str, object]) -> None:
     plain, changed = prepare(), prepare()
     run(*plain)
@@ -143,15 +146,97 @@ def test_every_knob_is_live(knob: dict[str, object]) -> None:
     assert not same(weights(plain[0]), weights(changed[0]))
 
 
-def test_bfloat16_keeps_weights_gradients_and_state_in_float32() -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_16_bits_keep_weights_gradients_and_state_in_float32(precision: str) -> None:
     segmentor, optimiser = prepare()
-    steps = run(segmentor, optimiser, precision="bfloat16")
+    seen = set()
+    segmentor.vit.blocks[0].mlp.register_forward_hook(lambda module, given, made: seen.add(made.dtype))
+    steps = run(segmentor, optimiser, precision=precision)
+    assert seen == {getattr(torch, precision)}
     for parameter in segmentor.parameters():
         if parameter.requires_grad:
             tensors = [parameter, parameter.grad, *optimiser.state[parameter].values()]
             assert {tensor.dtype for tensor in tensors} == {torch.float32}
     exact = run(*prepare())
     assert steps[0].losses["total"] == pytest.approx(exact[0].losses["total"], rel=0.05)
+
+
+def test_float16_is_the_plain_loop_with_torchs_scaler() -> None:
+    ours, optimiser = prepare()
+    run(ours, optimiser, clip=0.1, precision="float16")
+    twin, optimiser = prepare()
+    twin.train()
+    twin.vit.eval()
+    scaler = torch.amp.GradScaler("cpu")
+    for iteration, (images, labels) in enumerate(tiny_batches(0, 3), start=1):
+        apply_schedule(optimiser, iteration, total=6)
+        torch.manual_seed(mix(7, iteration))
+        optimiser.zero_grad()
+        with torch.autocast("cpu", dtype=torch.float16):
+            loss = twin.loss(images, labels)["total"]
+        assert loss.dtype == torch.float32
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimiser)
+        torch.nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], 0.1)
+        scaler.step(optimiser)
+        scaler.update()
+    assert same(weights(ours), weights(twin))
+
+
+def test_a_float16_update_that_overflows_is_skipped_and_the_scale_falls() -> None:
+    segmentor, optimiser = prepare()
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0)  # at torch's 65536 this model overflows by itself
+    victim, overflow = next(p for p in segmentor.head.parameters() if p.dim() > 1), [math.inf, 1.0, 1.0]
+    victim.register_hook(lambda gradient: gradient * overflow.pop(0))
+    before, scale = weights(segmentor), scaler.get_scale()
+    for step in train(segmentor, optimiser, tiny_batches(0, 3), start=0, stop=3, total=6, seed=7, device=CPU, clip=1.0,
+                      precision="float16", scaler=scaler):
+        assert same(before, weights(segmentor)) == (step.iteration == 1)
+    assert scaler.get_scale() == scale / 2
+
+
+def test_a_float16_gradient_that_overflows_at_every_scale_is_divergence() -> None:
+    segmentor, optimiser = prepare()
+    next(p for p in segmentor.head.parameters() if p.dim() > 1).register_hook(lambda gradient: gradient * math.inf)
+    batch = next(tiny_batches(0, 1))
+    with pytest.raises(Diverged, match="iteration 17: the gradient norm is"):  # 2**16 halved 16 times is 1
+        list(train(segmentor, optimiser, [batch] * 20, start=0, stop=20, total=20, seed=7, device=CPU,
+                   precision="float16"))
+
+
+def test_a_precision_that_the_device_lacks_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given in ("float32", "bfloat16", "float16"):
+        check_precision(given, CPU)
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda *given: torch.ones(1))  # a device that stays in float32
+    with pytest.raises(InputError) as caught:
+        check_precision("float16", CPU)
+    assert str(caught.value) == "training.precision: float16 is not possible on this device (cpu); use float32"
+
+
+def gradients(segmentor: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.grad.clone() for name, parameter in segmentor.named_parameters() if parameter.grad is not None}
+
+
+def test_a_batch_in_parts_has_the_loss_and_the_gradient_of_the_whole() -> None:
+    """The points too are those of the whole batch: nothing differs but the order of sums in float32."""
+    batch = [torch.cat(pair) for pair in zip(*tiny_batches(0, 2), strict=True)]
+    batch[1][3] = 255  # an image without a label, and one with a single class: parts differ in their weights
+    batch[1][2] = 1
+    found = []
+    for parts in (1, 2, 4):
+        segmentor, optimiser = prepare()
+        (step,) = train(segmentor, optimiser, [batch], start=0, stop=1, total=6, seed=7, device=CPU, accumulate=parts)
+        found.append((step.losses, gradients(segmentor)))
+    largest = max(float(gradient.abs().max()) for gradient in found[0][1].values())
+    for losses, given in found[1:]:
+        assert losses == pytest.approx(found[0][0], rel=1e-5)
+        for name, gradient in found[0][1].items():
+            assert torch.allclose(given[name], gradient, rtol=1e-3, atol=1e-6 * largest), name
+
+
+def test_a_batch_is_not_cut_unevenly() -> None:
+    with pytest.raises(ValueError, match="a batch of 2 cannot be cut into 3 equal parts"):
+        run(*prepare(), accumulate=3)
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])

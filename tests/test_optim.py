@@ -85,6 +85,19 @@ def test_a_multiplier_changes_its_group_alone(key: str, group: str) -> None:
     assert after == before
 
 
+def test_soma_decays_its_adapters_and_not_its_queries() -> None:
+    """Its code gives the whole backbone the base decay, and query_feat, which RecycleLoRA's does not list, none."""
+    segmentor = tiny_segmentor()
+    groups = parameter_groups(segmentor, **RATES, adapter_decay_multiplier=1.0, decay_queries=False)
+    assert {g["name"]: g["weight_decay"] for g in groups} == {"main": 0.05, "sub": 0.05, "head": 0.05, "head_no_decay": 0}
+    plain = parameter_groups(segmentor, **RATES)
+    moved = names_by_group(segmentor, groups)["head_no_decay"] - names_by_group(segmentor, plain)["head_no_decay"]
+    assert moved == {"head.transformer_module.queries_features.weight"}
+    optimiser = build_optimiser(groups)
+    apply_schedule(optimiser, 11, total=20)
+    assert optimiser.param_groups[0]["weight_decay"] == pytest.approx((0.05 + 1e-5) / 2), "annealed, downwards"
+
+
 def test_adamw_has_the_papers_constants() -> None:
     optimiser = build_optimiser(parameter_groups(tiny_segmentor(), **RATES))
     for group in optimiser.param_groups:
@@ -92,19 +105,47 @@ def test_adamw_has_the_papers_constants() -> None:
 
 
 @pytest.mark.parametrize("power", [0.9, 1.0, 2.0])
-@pytest.mark.parametrize("warmup", [0, 4])
-def test_the_learning_rate_is_torchs(power: float, warmup: int) -> None:
+@pytest.mark.parametrize(("warmup", "first"), [(0, 1e-2), (4, 1e-2), (4, 1e-6)])
+def test_the_learning_rate_is_torchs(power: float, warmup: int, first: float) -> None:
     total = 20
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimiser, total_iters=total - warmup, power=power)
     if warmup:
-        rising = torch.optim.lr_scheduler.LinearLR(optimiser, start_factor=0.01, total_iters=warmup)
+        rising = torch.optim.lr_scheduler.LinearLR(optimiser, start_factor=first, total_iters=warmup)
         schedule = torch.optim.lr_scheduler.SequentialLR(optimiser, [rising, schedule], [warmup])
     for t in range(total):
-        assert 0.3 * poly_lr(t, total, power, warmup) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9)
+        assert 0.3 * poly_lr(t, total, power, warmup, first) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9)
         optimiser.step()
         schedule.step()
     assert poly_lr(total, total, power, warmup) == 0
+
+
+def mmengine(total: int, power: float, warmup: int, first: float) -> list[float]:
+    """MMEngine's recursions as its documentation and code define them, from one rate to the next: both spans are one
+    iteration shorter than they are named."""
+    rates, rate = [], 1.0
+    for t in range(total):
+        if t < warmup:
+            grown = (warmup - 1) * first + (t - 1) * (1 - first)
+            rate = first if t == 0 else rate * (1 + (1 - first) / grown)
+        elif t > warmup:
+            rate *= (1 - 1 / (total - warmup - 1 - (t - warmup) + 1)) ** power
+        rates.append(rate)
+    return rates
+
+
+@pytest.mark.parametrize(("warmup", "first"), [(0, 1e-2), (1500, 1e-2), (10000, 1e-6)])
+def test_the_learning_rate_is_mmengines_but_for_one_iteration(warmup: int, first: float) -> None:
+    """Where the closed form is held against the code of the publications: GTAV's, SoMA's from Cityscapes, and ACDC's."""
+    total = 40_000
+    theirs, ours = mmengine(total, 0.9, warmup, first), [poly_lr(t, total, 0.9, warmup, first) for t in range(total)]
+    assert theirs[0] == ours[0] and theirs[-1] == pytest.approx(0, abs=1e-12)
+    ahead = [their - our for their, our in zip(theirs, ours, strict=True)]
+    if warmup:
+        assert theirs[warmup - 1] == pytest.approx(1) and 0 < max(ahead[:warmup]) < 1 / warmup
+    assert -1.000001 * (total - warmup) ** -0.9 <= min(ahead[warmup:]) <= max(ahead[warmup:]) < 1e-9
+    shorter = [(1 - (t - warmup) / (total - warmup - 1)) ** 0.9 for t in range(warmup, total)]
+    assert theirs[warmup:] == pytest.approx(shorter, abs=1e-9), "the recursion is understood"
 
 
 def test_weight_decay_takes_the_published_values() -> None:

@@ -96,3 +96,13 @@ def test_a_sketch_trains_what_the_trial_trains() -> None:
     assert {(name, p.shape, p.requires_grad) for name, p in drawn.named_parameters()} == {
         (name, p.shape, p.requires_grad) for name, p in whole.named_parameters()}
     assert all(p.is_meta for p in drawn.parameters())
+
+
+def test_settings_that_spare_memory(outlook: Outlook) -> None:
+    """Recomputing keeps less and computes more; parts keep the half and compute the same; an average is one more copy."""
+    again = look_ahead(tiny(adapter__init="kaiming", resources__activation_checkpointing=True), 19)
+    parts = look_ahead(tiny(adapter__init="kaiming", training__accumulate=2), 19)
+    averaged = look_ahead(tiny(adapter__init="kaiming", training__ema_start=1), 19)
+    assert again.kept_bytes < outlook.kept_bytes and again.step_flops > outlook.step_flops
+    assert parts.step_flops == outlook.step_flops and 0.5 <= parts.kept_bytes / outlook.kept_bytes < 0.65
+    assert averaged.optimiser_bytes * 3 == outlook.optimiser_bytes * 4

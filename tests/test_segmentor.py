@@ -265,6 +265,27 @@ def test_every_head_parameter_learns() -> None:
             assert parameter.grad.abs().max() > 0, name
 
 
+def test_a_query_that_sees_nothing_looks_everywhere() -> None:
+    """Attention outside a query's own mask is shut, unless that leaves nothing: such a row is opened again. Masks that
+    are empty everywhere then attend as masks that are full everywhere do."""
+    segmentor, (images, _) = tiny_segmentor(), some_batch()
+    with torch.no_grad():
+        pyramid = feature_pyramid(block_features(segmentor.vit, images, segmentor.blocks))
+        decoded = segmentor.head.pixel_decoder(list(pyramid))
+        results = []
+        for sign in (-1.0, 1.0):
+            features = torch.full_like(decoded.mask_features, sign)
+            for layer in segmentor.head.transformer_module.decoder.mask_predictor.mask_embedder.modules():
+                if isinstance(layer, nn.Linear):  # every query's mask embedding is positive
+                    layer.weight.zero_()
+                    layer.bias.fill_(1.0)
+            made = segmentor.head.transformer_module(multi_scale_features=decoded.multi_scale_features,
+                                                     mask_features=features)
+            assert all((masks.sign() == sign).all() for masks in made.masks_queries_logits)
+            results.append(made.last_hidden_state)
+    assert results[0].isfinite().all() and torch.equal(*results)
+
+
 # --- construction
 
 

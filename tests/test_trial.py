@@ -17,6 +17,7 @@ from recyclelora.sweeps.history import History
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import predict_image
 from recyclelora.sweeps.trial import Progress, read_record, run
+from recyclelora.training.checkpoint import CURRENT
 from tests.tiny_config import tiny
 
 CPU = torch.device("cpu")
@@ -115,6 +116,69 @@ def test_divergence_ends_a_trial_with_its_reason(tmp_path: Path, cache: Path) ->
     record = run(tiny(training__lr=1e30, training__clip=None), places_at(tmp_path, cache))
     assert record.outcome == "failed" and record.reason.startswith("diverged at iteration ")
     assert read_record(tmp_path / "trials" / record.fingerprint) == record
+
+
+def test_averaged_weights_are_what_is_scored_kept_and_resumed(whole: tuple[Record, Places, list[Progress]],
+                                                              tmp_path: Path, cache: Path) -> None:
+    """Killed after the average began; the losses stay those of the raw weights, which go on training."""
+    settings = {"training__ema_start": 3, "training__ema_momentum": 0.3}
+    record = run(tiny(**settings), places_at(tmp_path / "whole", cache))
+    plain, plain_places, heard = whole
+    assert record.fingerprint != plain.fingerprint
+
+    def kill(progress: Progress) -> None:
+        if progress.done == 5:
+            raise Killed
+
+    places = places_at(tmp_path / "killed", cache)
+    with pytest.raises(Killed):
+        run(tiny(**settings), places, kill)
+    again: list[Progress] = []
+    assert comparable(run(tiny(**settings), places, again.append)) == comparable(record)
+    assert [progress.metrics["loss/total"] for progress in again][-1] == heard[-1].metrics["loss/total"]
+    folders = [places.trial(record.fingerprint), places_at(tmp_path / "whole", cache).trial(record.fingerprint)]
+    raw, averaged = load_file(folders[0] / CURRENT), load_file(folders[0] / "head.safetensors")
+    name = "head.class_predictor.weight"
+    assert torch.equal(averaged[name], raw[f"average/{name}"]) and not torch.equal(averaged[name], raw[f"weight/{name}"])
+    assert torch.equal(raw[f"weight/{name}"], load_file(plain_places.trial(plain.fingerprint) / CURRENT)[f"weight/{name}"])
+    for file in ("adapter.safetensors", "head.safetensors", "confusions.safetensors"):
+        one, other = (load_file(folder / file) for folder in folders)
+        assert all(torch.equal(one[key], other[key]) for key in one), file
+
+
+@pytest.mark.parametrize("rule", ["source_val"])
+def test_an_average_is_what_is_selected(tmp_path: Path, cache: Path, rule: str) -> None:
+    config = tiny(training__ema_start=1, training__ema_momentum=0.3, evaluation__selection=rule, evaluation__every=2)
+    heard: list[Progress] = []
+    record = run(config, places_at(tmp_path, cache), heard.append)
+    scores = {i: news["miou/source"] for progress in heard for i, news in progress.history if "miou/source" in news}
+    assert record.metrics["miou/source"] == pytest.approx(max(scores.values())), "scored again, the same number"
+
+
+def test_a_trial_with_less_memory_is_the_same_trial(whole: tuple[Record, Places, list[Progress]], tmp_path: Path,
+                                                    cache: Path) -> None:
+    record = run(tiny(resources__activation_checkpointing=True), places_at(tmp_path, cache))
+    assert record.fingerprint == whole[0].fingerprint and comparable(record) == comparable(whole[0])
+
+
+def test_protocols_are_named(tmp_path: Path, cache: Path) -> None:
+    named = tiny(evaluation__size="rein", data__source="gtav", data__targets=["cityscapes", "bdd100k"],
+                 evaluation__scales=[0.5, 1.0, 1.75], evaluation__flip=True)
+    assert build.protocol(named) == ("each domain in its size of rein, window 56x42 stride 56x42, at 0.5 1 1.75 times "
+                                     "that size and mirrored, val split (source: val), 2 images a domain")
+    with pytest.raises(InputError, match="evaluation.size: rein has no size for scenes-day, only for cityscapes") as caught:
+        build.check(tiny(evaluation__size="rein"), places_at(tmp_path, cache))
+    assert caught.value.key == "evaluation.size"
+
+
+def test_augmentation_at_test_time_changes_the_scores_and_nothing_else(
+        whole: tuple[Record, Places, list[Progress]], tmp_path: Path, cache: Path) -> None:
+    places = places_at(tmp_path, cache)
+    record = run(tiny(evaluation__scales=[0.75, 1.0], evaluation__flip=True), places)
+    assert record.metrics["miou/target_mean"] != whole[0].metrics["miou/target_mean"]
+    one, other = (load_file(at.trial(made.fingerprint) / "head.safetensors")
+                  for at, made in ((places, record), (whole[1], whole[0])))
+    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 @pytest.mark.parametrize(("rule", "metric"), [("source_val", "miou/source"), ("oracle", "miou/target_mean")])

@@ -40,33 +40,71 @@ class _Points(NamedTuple):
     plain: Tensor  # (N, P - importance * P, 2)
 
 
-def set_loss(classes: Sequence[Tensor], masks: Sequence[Tensor], labels: Tensor,
-             shape: HeadShape) -> dict[str, Tensor]:
+class Share(NamedTuple):
+    """What part of a batch a loss is of: its random points, its share of the batch's summed class weights, and the
+    number of targets in the whole batch."""
+
+    points: list[_Points]  # for each decoder output
+    class_weight: float
+    num_masks: int
+
+
+def set_loss(classes: Sequence[Tensor], masks: Sequence[Tensor], labels: Tensor, shape: HeadShape,
+             share: Share | None = None) -> dict[str, Tensor]:
     """Weighted losses, summed over the decoder's outputs: `class`, `mask`, `dice`, and their sum `total`.
 
     For each output class logits (B, Q, C + 1) with "no object" last, and mask logits (B, Q, h, w) of any size; labels
-    (B, H, W) int64 in 0..C-1, or 255 for ignored. An image without a labelled pixel only teaches "no object"."""
+    (B, H, W) int64 in 0..C-1, or 255 for ignored. An image without a labelled pixel only teaches "no object". With a
+    `share` of a larger batch, what these images add to that batch's loss."""
     with torch.autocast(labels.device.type, enabled=False):
         classes, masks = [logits.float() for logits in classes], [logits.float() for logits in masks]
         targets = binary_masks(labels, classes[0].shape[-1] - 1)
-        points = _draw(targets.counts, len(masks), classes[0].shape[1], shape, labels.device)
-        outputs = list(zip(classes, masks, points, strict=True))
+        if share is None:
+            share, = _shares(targets.counts, 1, len(masks), classes[0].shape[1], shape, labels.device)
+        outputs = list(zip(classes, masks, share.points, strict=True))
         pairs = _assign(torch.stack([_costs(*output, targets, shape) for output in outputs]), targets.counts)
-        losses = torch.stack([_losses(*output, targets, matched, shape)
+        losses = torch.stack([_losses(*output, targets, matched, shape, share)
                               for output, matched in zip(outputs, pairs, strict=True)]).sum(0)
         return {"total": losses.sum(), **dict(zip(("class", "mask", "dice"), losses, strict=True))}
 
 
+def shares(labels: Tensor, parts: int, outputs: int, num_classes: int, shape: HeadShape) -> list[Share]:
+    """A batch of labels (B, H, W) cut into `parts` of B / parts images, for `outputs` decoder outputs: losses of the
+    parts sum to the loss of the batch, with the points that the batch would have drawn, so that its gradient can be
+    gathered part by part. Draws from torch's random generator; waits for the device once."""
+    counts = [len(image) for image in _present(labels, num_classes)]
+    return _shares(counts, parts, outputs, shape.queries, shape, labels.device)
+
+
+def _shares(counts: list[int], parts: int, outputs: int, queries: int, shape: HeadShape,
+            device: torch.device) -> list[Share]:
+    drawn = _draw(counts, outputs, queries, shape, device)
+    matched = [min(queries, count) for count in counts]
+    weights = [count + shape.no_object_weight * (queries - count) for count in matched]
+    size, found = len(counts) // parts, []
+    for first in range(0, len(counts), size):
+        images = slice(first, first + size)
+        pairs = slice(sum(matched[:first]), sum(matched[: first + size]))
+        points = [_Points(each.matching[images], each.candidates[pairs], each.plain[pairs]) for each in drawn]
+        found.append(Share(points, sum(weights[images]) / sum(weights), max(1, sum(counts))))
+    return found
+
+
 def binary_masks(labels: Tensor, num_classes: int) -> Targets:
     """One mask for each class an image has a pixel of, classes ascending. Waits for the device once."""
-    offset = torch.arange(len(labels), device=labels.device)[:, None] * 256
-    counted = torch.bincount((labels.flatten(1) + offset).flatten(), minlength=len(labels) * 256).view(-1, 256)
-    present = [[label for label, count in enumerate(image[:num_classes]) if count] for image in counted.tolist()]
+    present = _present(labels, num_classes)
     most = max(map(len, present))
     classes = torch.tensor([image + [-1] * (most - len(image)) for image in present], dtype=torch.int64,
                            device=labels.device)
     masks = (labels[:, None] == classes[:, :, None, None]).float()
     return Targets(classes, masks, [len(image) for image in present])
+
+
+def _present(labels: Tensor, num_classes: int) -> list[list[int]]:
+    """The classes that each image has a pixel of, ascending."""
+    offset = torch.arange(len(labels), device=labels.device)[:, None] * 256
+    counted = torch.bincount((labels.flatten(1) + offset).flatten(), minlength=len(labels) * 256).view(-1, 256)
+    return [[label for label, count in enumerate(image[:num_classes]) if count] for image in counted.tolist()]
 
 
 def _draw(counts: list[int], outputs: int, queries: int, shape: HeadShape, device: torch.device) -> list[_Points]:
@@ -103,11 +141,12 @@ def _assign(costs: Tensor, counts: list[int]) -> list[Pairs]:
     return [Pairs(*output.unbind(1)) for output in indices]
 
 
-def _losses(classes: Tensor, masks: Tensor, points: _Points, targets: Targets, pairs: Pairs,
-            shape: HeadShape) -> Tensor:
+def _losses(classes: Tensor, masks: Tensor, points: _Points, targets: Targets, pairs: Pairs, shape: HeadShape,
+            share: Share) -> Tensor:
     """Weighted class, mask and dice loss of one decoder output: (3,)."""
-    entropy, dice = _mask_losses(masks, targets, pairs, points, shape)
-    return torch.stack([shape.class_weight * _class_loss(classes, targets, pairs, shape.no_object_weight),
+    entropy, dice = _mask_losses(masks, targets, pairs, points, shape, share.num_masks)
+    entropy_of_classes = _class_loss(classes, targets, pairs, shape.no_object_weight) * share.class_weight
+    return torch.stack([shape.class_weight * entropy_of_classes,
                         shape.mask_weight * entropy, shape.dice_weight * dice])
 
 
@@ -121,9 +160,9 @@ def _class_loss(logits: Tensor, targets: Targets, pairs: Pairs, no_object: float
     return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), weight=weight)
 
 
-def _mask_losses(masks: Tensor, targets: Targets, pairs: Pairs, points: _Points,
-                 shape: HeadShape) -> tuple[Tensor, Tensor]:
-    """BCE and dice of the matched masks, over the number of targets in the batch."""
+def _mask_losses(masks: Tensor, targets: Targets, pairs: Pairs, points: _Points, shape: HeadShape,
+                 num_masks: int) -> tuple[Tensor, Tensor]:
+    """BCE and dice of the matched masks, over the number of targets in the whole batch."""
     matched = masks[pairs.image, pairs.query][:, None]
     with torch.no_grad():
         certain = _sample(matched, points.candidates).squeeze(1).abs()
@@ -133,7 +172,6 @@ def _mask_losses(masks: Tensor, targets: Targets, pairs: Pairs, points: _Points,
         target = _sample(targets.masks[pairs.image, pairs.target][:, None], places).squeeze(1)
     logits = _sample(matched, places).squeeze(1)
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
-    num_masks = max(1, sum(targets.counts))
     return entropy.sum() / num_masks, dice_loss(logits, target).sum() / num_masks
 
 

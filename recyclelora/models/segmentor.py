@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recyclelora.models.criterion import set_loss
+from recyclelora.models.criterion import Share, set_loss, shares
 from recyclelora.models.mask2former import SMALL, HeadShape, Mask2FormerHead, Predictions
 from recyclelora.models.pyramid import block_features, feature_pyramid, output_blocks
 
@@ -22,11 +22,17 @@ class Segmentor(nn.Module):
         self.blocks = output_blocks(len(vit.blocks))  # type: ignore[arg-type]
         self.shape = shape
 
-    def loss(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def loss(self, images: Tensor, labels: Tensor, share: Share | None = None) -> dict[str, Tensor]:
         """labels (B, H, W) int64 classes, 255 ignored -> weighted losses, summed over the decoder's outputs: `total`,
-        and its parts `class`, `mask`, `dice`. Draws points from torch's random generator."""
+        and its parts `class`, `mask`, `dice`. Draws points from torch's random generator. With a `share`, what these
+        images add to the loss of a batch that they are a part of."""
         predictions = self(images)
-        return set_loss(predictions.classes, predictions.masks, labels, self.shape)
+        return set_loss(predictions.classes, predictions.masks, labels, self.shape, share)
+
+    def shares(self, labels: Tensor, parts: int) -> list[Share]:
+        """For `loss`, of each of `parts` equal parts of a batch of labels. Draws points from torch's generator."""
+        num_classes = self.head.class_predictor.out_features - 1
+        return shares(labels, parts, self.shape.decoder_layers + 1, num_classes, self.shape)
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:

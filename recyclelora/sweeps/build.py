@@ -13,12 +13,14 @@ from recyclelora.adapters import AdapterError, adapt
 from recyclelora.config import Backbone, Config, Frozen, RecycleLoRA, fingerprint
 from recyclelora.data.datasets import DomainData, open_domain
 from recyclelora.data.labels import Common, common_space
+from recyclelora.data.sizes import size_of
 from recyclelora.data.transforms import Recipe, check_recipe
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.models.backbones import BACKBONES, build_backbone
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
 from recyclelora.models.weights import Weights, resolve_weights
+from recyclelora.training.execution import compile_blocks, recompute_activations
 
 
 class Places(NamedTuple):
@@ -119,6 +121,8 @@ def check(config: Config, places: Places) -> dict[str, int]:
         check_recipe(recipe(config))
     except InputError as error:
         raise InputError(f"data.scales: {error}", key="data.scales") from None
+    for domain in (config.data.source, *config.data.targets):
+        size_of(config.evaluation.size, domain)
     domains = open_domains(config, places)  # before the weights, which may have to be downloaded
     if len(domains.train) < config.data.batch_size:
         raise InputError(f"data.train_images: {len(domains.train)} images make no batch of {config.data.batch_size}",
@@ -179,6 +183,14 @@ def build(config: Config, weights: Path, cache: Path, num_classes: int) -> Segme
         return build_segmentor(vit, num_classes=num_classes, head=head_shape(config))
 
 
+def arrange(segmentor: Segmentor, config: Config, device: torch.device) -> None:
+    """Have the ViT's blocks run as configured, on the device that they are on. Raises InputError."""
+    if config.resources.activation_checkpointing:
+        recompute_activations(segmentor.vit)
+    if config.training.compile:
+        compile_blocks(segmentor.vit, device)
+
+
 def head_shape(config: Config) -> HeadShape:
     """The configured head in the models' terms."""
     head = config.head
@@ -204,7 +216,19 @@ def commons(domains: Domains) -> dict[str, Common]:
 def protocol(config: Config) -> str:
     """How the numbers of a trial were taken, in one line; numbers of two protocols are never put in one table."""
     evaluation = config.evaluation
-    size = "native size" if evaluation.size is None else f"fit in {evaluation.size[1]}x{evaluation.size[0]}"
+    if isinstance(evaluation.size, str):
+        size = f"each domain in its size of {evaluation.size}"
+    else:
+        size = "native size" if evaluation.size is None else f"fit in {evaluation.size[1]}x{evaluation.size[0]}"
     images = "all images" if evaluation.images is None else f"{evaluation.images} images a domain"
     return (f"{size}, window {evaluation.window[1]}x{evaluation.window[0]} stride "
-            f"{evaluation.stride[1]}x{evaluation.stride[0]}, {evaluation.split} split (source: val), {images}")
+            f"{evaluation.stride[1]}x{evaluation.stride[0]}, {_views(config)}{evaluation.split} split (source: val), "
+            f"{images}")
+
+
+def _views(config: Config) -> str:
+    """The test-time augmentation; nothing where there is none."""
+    scales, flip = config.evaluation.scales, config.evaluation.flip
+    if scales == (1.0,) and not flip:
+        return ""
+    return f"at {' '.join(f'{scale:g}' for scale in scales)} times that size{' and mirrored' if flip else ''}, "

@@ -21,6 +21,16 @@ def num_workers(given: int | None, cpus: float, device: torch.device) -> int:
     return int(cpus) if device.type == "cuda" else 0
 
 
+def arithmetic_of(device: torch.device) -> str:
+    """What float32 means there. torch's defaults are kept, which the authors' code keeps too: on a GPU products of
+    matrices are true float32, and convolutions may use TF32 (10 bits of mantissa)."""
+    if device.type != "cuda":
+        return "float32"
+    matrices = "TF32" if torch.backends.cuda.matmul.allow_tf32 else "float32"
+    convolutions = "TF32" if torch.backends.cudnn.allow_tf32 else "float32"
+    return f"matrix products {matrices}, convolutions {convolutions}"
+
+
 def forget_peak(device: torch.device) -> None:
     """Start counting anew: a worker runs one trial after another, and none should inherit another's peak."""
     if device.type == "cuda":

@@ -18,6 +18,7 @@ from recyclelora.config import Config
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import Segmentor, build_segmentor
 from recyclelora.sweeps.build import attach, head_shape
+from recyclelora.training.execution import recompute_activations
 
 UTILISATION = 0.4  # of the data sheet's arithmetic, which well-fed training of large transformers reaches
 # Dense TFLOP/s from the makers' data sheets; float32 without TF32, as torch multiplies by default.
@@ -48,8 +49,8 @@ _UNCOUNTED = {torch.ops.aten.addmm_: _addmm,
 
 class Outlook(NamedTuple):
     """Floating point operations (a multiply-add counts as 2) of one training step and of the scores of one window, and
-    bytes: of all weights, of what AdamW holds beside them (gradients and two moments of the trained ones), and of what
-    the forward pass keeps for the backward pass."""
+    bytes: of all weights, of what training holds beside them (gradients, AdamW's two moments and, where weights are
+    averaged, the average of the trained ones), and of what the forward pass keeps for the backward pass."""
 
     step_flops: int
     window_flops: int
@@ -69,24 +70,27 @@ class Outlook(NamedTuple):
 
 def look_ahead(config: Config, num_classes: int) -> Outlook:
     """Count one step and one window of a config, in a few seconds whatever the model's size."""
-    segmentor = sketch(config, num_classes)
+    segmentor, parts = sketch(config, num_classes), config.training.accumulate
+    if config.resources.activation_checkpointing:
+        recompute_activations(segmentor.vit)
     with FakeTensorMode(allow_non_fake_inputs=True):
         segmentor.to_empty(device="cpu")
         for module in segmentor.modules():
             if hasattr(module, "init_non_persistent_buffers"):
                 module.init_non_persistent_buffers()  # type: ignore[operator]
         with _half(config), _counting_kept(segmentor) as kept, _counter() as counter:
-            predictions = segmentor(torch.empty(config.data.batch_size, 3, *config.data.crop))
+            predictions = segmentor(torch.empty(config.data.batch_size // parts, 3, *config.data.crop))
             outputs = (*predictions.classes, *predictions.masks)
             total = torch.stack([output.float().sum() for output in outputs]).sum()
             kept_bytes = sum(kept.values())
             torch.autograd.backward(total)
-        step = counter.get_total_flops()
+        step = parts * counter.get_total_flops()
         with torch.no_grad(), _counter() as counter:
             segmentor.scores(torch.empty(1, 3, *config.evaluation.window))
     trained = sum(_bytes(parameter) for parameter in segmentor.parameters() if parameter.requires_grad)
     weights = sum(map(_bytes, segmentor.parameters()))
-    return Outlook(step, counter.get_total_flops(), weights, 3 * trained, kept_bytes)
+    copies = 3 if config.training.ema_start is None else 4  # a gradient, two moments, perhaps an average
+    return Outlook(step, counter.get_total_flops(), weights, copies * trained, kept_bytes)
 
 
 def _counter() -> FlopCounterMode:

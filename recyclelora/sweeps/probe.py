@@ -24,14 +24,17 @@ from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.build import Domains, Places
 from recyclelora.sweeps.device import forget_peak, name_of, num_workers, peak_memory, wait_for
 from recyclelora.sweeps.scores import evaluate_domain
+from recyclelora.training.average import MovingAverage
 from recyclelora.training.loop import Diverged, train
 from recyclelora.training.optim import build_optimiser, parameter_groups
+from recyclelora.training.precision import check_precision
 
 # Keys that change what a trial learns, and not what it costs; those of a schedule's length are counted, not timed.
 COSTLESS = frozenset((
     "seed", "backbone.weights", "adapter.init", "adapter.main.end", "adapter.main.lr_multiplier", "adapter.sub.end",
     "adapter.sub.lr_multiplier", "adapter.scaling", "adapter.alpha", "data.train_images", "training.iterations",
-    "training.lr", "training.weight_decay", "training.weight_decay_end", "training.power", "training.warmup",
+    "adapter.weight_decay_multiplier", "training.lr", "training.weight_decay", "training.weight_decay_end",
+    "training.power", "training.warmup", "training.warmup_start", "training.decay_queries", "training.ema_momentum",
     "training.clip", "training.start", "evaluation.every", "resources.checkpoint_every"))
 WARM_UP, FEWEST = 3, 3  # steps: not counted, and counted however long they take
 IMAGES = 8  # of each domain, at most: as many as go through the model at once where each is one window
@@ -123,10 +126,12 @@ def probe(config: Config, places: Places, steps: int = 20, seconds: float = 60.0
     torch.set_num_threads(max(1, int(config.resources.cpus)))
     device = torch.device("cuda" if torch.cuda.is_available() and config.resources.gpus > 0 else "cpu")
     forget_peak(device)
+    check_precision(config.training.precision, device)
     _fill_caches(config, places, steps)
     started = time.monotonic()
     domains = build.open_domains(config, places)
     segmentor = _build(config, domains, places).to(device)
+    build.arrange(segmentor, config, device)
     wait_for(device)
     start = time.monotonic() - started
     taken = _time_steps(config, segmentor, domains, device, steps, seconds)
@@ -161,13 +166,15 @@ def _time_steps(config: Config, segmentor: Segmentor, domains: Domains, device: 
     """Seconds of each step after the warm-up: its batch, forward and backward pass, and update."""
     backbone, stop, taken = BACKBONES[config.backbone.name], WARM_UP + steps, list[float]()
     optimiser = build_optimiser(parameter_groups(segmentor, lr=RATE, weight_decay=0.0))
+    average = MovingAverage(segmentor, None if config.training.ema_start is None else 1)
     source = batches(domains.train, build.recipe(config), seed=config.seed, stop=stop, device=device,
                      batch_size=config.data.batch_size, mean=backbone.mean, std=backbone.std,
                      workers=num_workers(config.resources.workers, config.resources.cpus, device))
     with closing(source):
         last = time.monotonic()
         for _ in train(segmentor, optimiser, source, start=0, stop=stop, total=stop, seed=config.seed, device=device,
-                       clip=config.training.clip, precision=config.training.precision):
+                       clip=config.training.clip, precision=config.training.precision,
+                       accumulate=config.training.accumulate, average=average):
             wait_for(device)
             now = time.monotonic()
             taken.append(now - last)

@@ -11,6 +11,7 @@ from recyclelora.config import Config
 from recyclelora.data.datasets import DomainData
 from recyclelora.data.labels import Common, Image, Label
 from recyclelora.data.sheet import Row, draw_sheet
+from recyclelora.data.sizes import size_of
 from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.segmentor import Segmentor
 from recyclelora.sweeps.build import Domains, commons
@@ -61,14 +62,16 @@ def _with_mean(metrics: dict[str, float]) -> dict[str, float]:
     return {**metrics, "miou/target_mean": sum(targets) / len(targets)} if targets else metrics
 
 
-def predict_image(segmentor: Segmentor, config: Config, image: Image, device: torch.device) -> Label:
-    """Train ids (H, W) of one RGB image (H, W, 3), by the protocol of the config."""
-    return predict(segmentor, image, **_protocol(config), device=device)
+def predict_image(segmentor: Segmentor, config: Config, image: Image, device: torch.device,
+                  domain: str | None = None) -> Label:
+    """Train ids (H, W) of one RGB image (H, W, 3), by the protocol of the config. Where that has a size for each domain
+    and none is named, the image keeps its size."""
+    return predict(segmentor, image, **_protocol(config, domain), device=device)
 
 
 def _evaluate(segmentor: Segmentor, config: Config, data: DomainData, common: Common,
               device: torch.device) -> Iterator[ImageResult]:
-    return evaluate(segmentor, data, common=common, **_protocol(config), device=device)
+    return evaluate(segmentor, data, common=common, **_protocol(config, data.domain), device=device)
 
 
 def _draw_panel(segmentor: Segmentor, config: Config, data: DomainData, common: Common, device: torch.device,
@@ -76,13 +79,15 @@ def _draw_panel(segmentor: Segmentor, config: Config, data: DomainData, common: 
     """The first images of a domain with label and prediction, in the space in which they are scored."""
     rows = []
     for sample in (data[index] for index in range(min(num_rows, len(data)))):
-        prediction = predict_image(segmentor, config, sample.image, device)
+        prediction = predict_image(segmentor, config, sample.image, device, data.domain)
         rows.append(Row(sample.name, sample.image, common.target_lut[sample.label], common.source_lut[prediction]))
     path.parent.mkdir(exist_ok=True)
     draw_sheet(rows, common.space, errors=True).save(path)
 
 
-def _protocol(config: Config) -> dict[str, Any]:
+def _protocol(config: Config, domain: str | None) -> dict[str, Any]:
     backbone, evaluation = BACKBONES[config.backbone.name], config.evaluation
-    return {"window": evaluation.window, "stride": evaluation.stride, "size": evaluation.size, "mean": backbone.mean,
-            "std": backbone.std}
+    by_domain = isinstance(evaluation.size, str)
+    return {"window": evaluation.window, "stride": evaluation.stride, "scales": evaluation.scales,
+            "size": None if by_domain and domain is None else size_of(evaluation.size, domain or ""),
+            "flip": evaluation.flip, "mean": backbone.mean, "std": backbone.std}

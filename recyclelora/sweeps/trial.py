@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,15 +24,17 @@ from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.artifacts import save_model, write_atomically
 from recyclelora.sweeps.build import Domains, Identity, Places
-from recyclelora.sweeps.device import forget_peak, name_of, num_workers, peak_memory
+from recyclelora.sweeps.device import arithmetic_of, forget_peak, name_of, num_workers, peak_memory
 from recyclelora.sweeps.history import History, read_history
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import score_during, score_finally
 from recyclelora.sweeps.selection import Selector
 from recyclelora.sweeps.start import begin_from, check_start
+from recyclelora.training.average import MovingAverage
 from recyclelora.training.checkpoint import load_checkpoint, save_checkpoint
 from recyclelora.training.loop import Diverged, train
 from recyclelora.training.optim import build_optimiser, parameter_groups
+from recyclelora.training.precision import build_scaler, check_precision
 
 
 class Progress(NamedTuple):
@@ -92,13 +94,15 @@ def _train_and_score(config: Config, places: Places, identity: Identity, folder:
     torch.set_num_threads(max(1, int(config.resources.cpus)))
     device = torch.device("cuda" if torch.cuda.is_available() and config.resources.gpus > 0 else "cpu")
     forget_peak(device)
+    check_precision(config.training.precision, device)
     domains = build.open_domains(config, places)
     segmentor = build.build(config, identity.weights.path, places.cache, len(domains.train.space.classes))
     if config.training.start is not None:
         begin_from(segmentor, places.trial(config.training.start), weights_sha256=identity.weights.sha256)
-    segmentor = segmentor.to(device)
+    build.arrange(segmentor.to(device), config, device)
     spaces = sorted({common.space.name for common in build.commons(domains).values()})
-    tags = {**tags_of(config, identity, "+".join(spaces)), "device": name_of(device)}
+    tags = {**tags_of(config, identity, "+".join(spaces)), "device": name_of(device),
+            "arithmetic": arithmetic_of(device)}
     selector = Selector(config.evaluation.selection, folder)
     try:
         seconds = _train(config, segmentor, domains, folder, identity.fingerprint, selector, report, device)
@@ -128,20 +132,22 @@ def _count(segmentor: Segmentor) -> dict[str, float]:
 def _train(config: Config, segmentor: Segmentor, domains: Domains, folder: Path, fingerprint: str, selector: Selector,
            report: Report, device: torch.device) -> float:
     """Train to the last iteration; returns the seconds spent here. Reports losses, and every `evaluation.every`
-    iterations scores of the source's val split (with `oracle`, of the targets too)."""
+    iterations scores of the source's val split (with `oracle`, of the targets too). Where the weights are averaged, it
+    is the average that is scored, selected, and left in the model."""
     settings = config.training
-    groups = parameter_groups(segmentor, lr=settings.lr, weight_decay=settings.weight_decay, **multipliers(config))
-    optimiser = build_optimiser(groups)
-    start = load_checkpoint(folder, segmentor, optimiser, fingerprint=fingerprint)
+    optimiser = build_optimiser(groups_of(segmentor, config))
+    average = MovingAverage(segmentor, settings.ema_start, settings.ema_momentum or 0.0)
+    scaler = build_scaler(settings.precision, device)
+    state: dict[str, Any] = {"fingerprint": fingerprint, "average": average, "scaler": scaler}
+    start = load_checkpoint(folder, segmentor, optimiser, **state)
     history = History(folder / "history.jsonl", start)
     total, started = settings.iterations, time.monotonic()
     if start:
         report(Progress(start, total, history.newest, list(history.entries)))
     with closing(_batches(config, domains, start, device)) as source:
         for step in train(segmentor, optimiser, source, start=start, stop=total, total=total, seed=config.seed,
-                          device=device, clip=settings.clip, power=settings.power,
-                          weight_decay_end=settings.weight_decay_end, warmup=settings.warmup,
-                          precision=settings.precision):
+                          device=device, clip=settings.clip, precision=settings.precision, scaler=scaler,
+                          accumulate=settings.accumulate, average=average, **schedule_of(config)):
             i = step.iteration
             scored = i % config.evaluation.every == 0 or i == total
             if scored or i % max(1, total // REPORTS) == 0:
@@ -149,13 +155,15 @@ def _train(config: Config, segmentor: Segmentor, domains: Domains, folder: Path,
                 news |= {f"lr/{name}": value for name, value in step.lr.items()}
                 news["time/iteration"] = (time.monotonic() - started) / (i - start)
                 if scored:
-                    scores = score_during(segmentor, config, domains, device)
-                    selector.offer(segmentor, scores)
+                    with average.in_place():
+                        scores = score_during(segmentor, config, domains, device)
+                        selector.offer(segmentor, scores)
                     news |= scores
                 history.add(i, news)
                 report(Progress(i, total, history.newest, [(i, news)]))
             if scored or i % config.resources.checkpoint_every == 0:
-                save_checkpoint(folder, segmentor, optimiser, i, fingerprint=fingerprint)
+                save_checkpoint(folder, segmentor, optimiser, i, **state)
+    average.adopt()
     return time.monotonic() - started
 
 
@@ -167,11 +175,23 @@ def _batches(config: Config, domains: Domains, start: int,
                    workers=num_workers(resources.workers, resources.cpus, device))
 
 
-def multipliers(config: Config) -> dict[str, float]:
-    if not isinstance(config.adapter, RecycleLoRA):
-        return {}
-    given = {"main": config.adapter.main.lr_multiplier, "sub": config.adapter.sub.lr_multiplier}
-    return {f"{which}_lr_multiplier": value for which, value in given.items() if value is not None}
+def groups_of(segmentor: Segmentor, config: Config) -> list[dict[str, Any]]:
+    """The optimiser's parameter groups, with the rates of the config."""
+    settings, given = config.training, dict[str, float | None]()
+    if isinstance(config.adapter, RecycleLoRA):
+        given = {"main_lr_multiplier": config.adapter.main.lr_multiplier,
+                 "sub_lr_multiplier": config.adapter.sub.lr_multiplier,
+                 "adapter_decay_multiplier": config.adapter.weight_decay_multiplier}
+    multipliers: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    return parameter_groups(segmentor, lr=settings.lr, weight_decay=settings.weight_decay,
+                            decay_queries=settings.decay_queries, **multipliers)
+
+
+def schedule_of(config: Config) -> dict[str, Any]:
+    """The shape of the schedule, for `train` and `apply_schedule`."""
+    settings = config.training
+    warmup = {} if settings.warmup_start is None else {"warmup": settings.warmup, "warmup_start": settings.warmup_start}
+    return {"power": settings.power, "weight_decay_end": settings.weight_decay_end, **warmup}
 
 
 @contextmanager

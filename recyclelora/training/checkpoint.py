@@ -13,12 +13,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
 from recyclelora.adapters.cache import tensor_digest
 from recyclelora.errors import InputError
+from recyclelora.training.average import MovingAverage
 
 CURRENT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
+_SCALER = ("scale", "_growth_tracker")  # of GradScaler's state, what changes
 _PARTIAL = "checkpoint.partial"  # one name, so that what a killed run left is overwritten and never piles up
 
 
@@ -29,14 +32,19 @@ class _Checkpoint(NamedTuple):
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, iteration: int, *,
-                    fingerprint: str) -> None:
+                    fingerprint: str, average: MovingAverage | None = None, scaler: GradScaler | None = None) -> None:
     """Write the state after `iteration` to `checkpoint.safetensors`; the one that was there becomes the previous one.
 
     Tensors `weight/<parameter>` (what is trained), `exp_avg/<parameter>`, `exp_avg_sq/<parameter>` and
-    `step/<parameter>` (AdamW's), on the CPU. Frozen tensors are not in it, only their digest. Random numbers need no
-    state: see `loop.train`. Host memory: twice the file. Raises InputError when the folder cannot be written, and then
-    leaves the older checkpoints as they were."""
+    `step/<parameter>` (AdamW's), `average/<parameter>` once an average is kept, and `scaler/...` with float16, on the
+    CPU. Frozen tensors are not in it, only their digest. Random numbers need no state: see `loop.train`. Host memory:
+    twice the file. Raises InputError when the folder cannot be written, and then leaves the older checkpoints as they
+    were."""
     tensors = _collect(model, optimiser)
+    if average is not None:
+        tensors |= {f"average/{name}": tensor.cpu().contiguous() for name, tensor in average.tensors.items()}
+    if scaler is not None and scaler.is_enabled():
+        tensors |= {f"scaler/{key}": torch.tensor(scaler.state_dict()[key], dtype=torch.float64) for key in _SCALER}
     metadata = {"fingerprint": fingerprint, "iteration": str(iteration), "torch": torch.__version__,
                 "frozen": digest(_frozen(model))}
     metadata["content"] = _content(tensors, metadata)
@@ -55,7 +63,8 @@ def save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
                          f"{_free(folder)}; make room or choose another folder") from None
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *, fingerprint: str) -> int:
+def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, *, fingerprint: str,
+                    average: MovingAverage | None = None, scaler: GradScaler | None = None) -> int:
     """Restore the newest whole checkpoint in `folder` and return its iteration; 0 where there is none.
 
     A truncated or altered file is passed over for the previous one. Raises InputError, changing nothing, for a
@@ -66,6 +75,11 @@ def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
     _check(found, "trial", "fingerprint", fingerprint)
     _check(found, "frozen weights", "frozen", digest(_frozen(model)))
     _restore(found, model, optimiser)
+    if average is not None:
+        average.restore(_under(found.tensors, "average/"))
+    if scaler is not None and scaler.is_enabled():
+        state = {key: tensor.item() for key, tensor in _under(found.tensors, "scaler/").items()}
+        scaler.load_state_dict({**scaler.state_dict(), **state})
     return int(found.metadata["iteration"])
 
 
@@ -153,6 +167,10 @@ def _restore(found: _Checkpoint, model: nn.Module, optimiser: torch.optim.Optimi
     state = {index: _moments(found.tensors, name) for index, name in enumerate(order)}
     optimiser.load_state_dict({"state": {index: entry for index, entry in state.items() if entry},
                                "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _moments(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

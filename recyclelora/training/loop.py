@@ -5,15 +5,18 @@ import math
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
 from recyclelora.models.segmentor import Segmentor
+from recyclelora.training.average import MovingAverage
 from recyclelora.training.optim import apply_schedule
+from recyclelora.training.precision import Precision, autocast, build_scaler
 
-Precision = Literal["float32", "bfloat16"]
+SMALLEST_SCALE = 1.0  # of a float16 loss: a gradient that overflows even then is no matter of scale
 
 
 class Step(NamedTuple):
@@ -35,17 +38,23 @@ class Diverged(Exception):
 
 def train(segmentor: Segmentor, optimiser: torch.optim.Optimizer, batches: Iterable[tuple[Tensor, Tensor]], *,
           start: int, stop: int, total: int, seed: int, device: torch.device, clip: float | None = None,
-          power: float = 0.9, weight_decay_end: float = 1e-5, warmup: int = 0,
-          precision: Precision = "float32") -> Generator[Step]:
+          power: float = 0.9, weight_decay_end: float = 1e-5, warmup: int = 0, warmup_start: float = 1e-2,
+          precision: Precision = "float32", scaler: GradScaler | None = None, accumulate: int = 1,
+          average: MovingAverage | None = None) -> Generator[Step]:
     """Iterations start + 1 to stop of a schedule of `total`, one batch (images, labels) each; `start` are done already.
 
     What an iteration computes depends only on weights, optimiser state, batch, `seed` and its number, so that a resumed
-    run repeats an uninterrupted one bit for bit. The caller may evaluate between two steps, and may stop at any of them
-    with `close()`. The ViT stays in eval mode. bfloat16 means autocast of forward pass and loss; weights, gradients and
-    optimiser state stay float32. Raises Diverged instead of updating from a loss or gradient that is not finite; a
-    weight that overflows is noticed by the next loss, and after the last iteration by looking."""
+    run repeats an uninterrupted one bit for bit; with float16 on the `scaler`'s state too, which is made here where it
+    is not given. The caller may evaluate between two steps, and may stop at any of them with `close()`. The ViT stays
+    in eval mode. 16-bit precisions mean autocast of the forward pass; losses, weights, gradients and optimiser state
+    stay float32. `accumulate` sends that many equal parts of a batch through the model one after the other: the loss is
+    that of the whole batch, with its normalisers and its random points, and only the order of sums differs. `average`
+    takes in the weights after each update. Raises Diverged instead of updating from a loss or gradient that is not
+    finite (in float16, an update that overflows is skipped while the scale can still fall); a weight that overflows is
+    noticed by the next loss, and after the last iteration by looking."""
     schedule = partial(apply_schedule, optimiser, total=total, power=power, weight_decay_end=weight_decay_end,
-                       warmup=warmup)
+                       warmup=warmup, warmup_start=warmup_start)
+    scaler = scaler or build_scaler(precision, device)
     trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     source = iter(batches)
     for iteration in range(start + 1, stop + 1):
@@ -58,11 +67,15 @@ def train(segmentor: Segmentor, optimiser: torch.optim.Optimizer, batches: Itera
         rates = schedule(iteration)
         optimiser.zero_grad()
         with _seeded(seed, iteration, device):
-            losses = _backward(segmentor, images, labels, precision)
-        values = _check(losses, trained, iteration, clip)
-        optimiser.step()
+            losses = _backward(segmentor, images, labels, precision, scaler, accumulate)
+        scaler.unscale_(optimiser)
+        values = _check(losses, trained, iteration, clip, scaler)
+        scaler.step(optimiser)
+        scaler.update()
         if iteration == stop and not _finite(trained):
             raise Diverged(iteration, "the update left a weight that is not finite")
+        if average is not None:
+            average.update(iteration)
         yield Step(iteration, values, rates)
 
 
@@ -79,25 +92,34 @@ def _seeded(seed: int, iteration: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _backward(segmentor: Segmentor, images: Tensor, labels: Tensor, precision: Precision) -> dict[str, Tensor]:
-    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-        losses = segmentor.loss(images, labels)
-    torch.autograd.backward(losses["total"])
-    return losses
+def _backward(segmentor: Segmentor, images: Tensor, labels: Tensor, precision: Precision, scaler: GradScaler,
+              parts: int) -> dict[str, Tensor]:
+    """Gradients of the batch's loss into the parameters, part by part; the losses summed over the parts."""
+    if parts > 1 and len(images) % parts:
+        raise ValueError(f"a batch of {len(images)} cannot be cut into {parts} equal parts")
+    shares = segmentor.shares(labels, parts) if parts > 1 else [None]
+    summed: dict[str, Tensor] = {}
+    for share, some, wanted in zip(shares, images.chunk(parts), labels.chunk(parts), strict=True):
+        with autocast(precision, images.device):
+            losses = segmentor.loss(some, wanted, share)
+        torch.autograd.backward(scaler.scale(losses["total"]))
+        summed = {name: loss.detach() + summed[name] if summed else loss.detach() for name, loss in losses.items()}
+    return summed
 
 
-def _check(losses: dict[str, Tensor], trained: list[nn.Parameter], iteration: int,
-           clip: float | None) -> dict[str, float]:
+def _check(losses: dict[str, Tensor], trained: list[nn.Parameter], iteration: int, clip: float | None,
+           scaler: GradScaler) -> dict[str, float]:
     """Clip the gradients; the losses as numbers. One transfer from the device, between backward pass and update."""
     gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     if clip is not None:
         torch.nn.utils.clip_grads_with_norm_(trained, clip, norm)
-    numbers = torch.stack([norm.float(), *(loss.detach().float() for loss in losses.values())]).tolist()
+    numbers = torch.stack([norm.float(), *(loss.float() for loss in losses.values())]).tolist()
     values = dict(zip(losses, numbers[1:], strict=True))
-    for name, value in (("loss", values["total"]), ("gradient norm", numbers[0])):
-        if not math.isfinite(value):
-            raise Diverged(iteration, f"the {name} is {value}")
+    if not math.isfinite(values["total"]):
+        raise Diverged(iteration, f"the loss is {values['total']}")
+    if not math.isfinite(numbers[0]) and not (scaler.is_enabled() and scaler.get_scale() > SMALLEST_SCALE):
+        raise Diverged(iteration, f"the gradient norm is {numbers[0]}")
     return values
 
 

@@ -10,14 +10,15 @@ from recyclelora.adapters.lora import adapter_parameters
 from recyclelora.models.segmentor import Segmentor
 
 BACKBONE_LR_MULTIPLIER = 0.5  # of ViT tensors that are trained and are no adapter
-WARMUP_START = 1e-2  # share of the full rate at which a warm-up begins
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 _UNDECAYED_EMBEDDINGS = ("transformer_module.queries_embedder.weight", "transformer_module.level_embed.weight")
+_QUERIES = "transformer_module.queries_features.weight"
 
 
 def parameter_groups(segmentor: Segmentor, *, lr: float, weight_decay: float, main_lr_multiplier: float = 1.0,
-                     sub_lr_multiplier: float = 0.5) -> list[dict[str, Any]]:
+                     sub_lr_multiplier: float = 0.5, adapter_decay_multiplier: float = 0.0,
+                     decay_queries: bool = True) -> list[dict[str, Any]]:
     """AdamW groups of the trainable parameters, each in exactly one; groups without parameters are left out.
 
     The authors' rule goes by substrings of mmdet's names; here it goes by where a tensor sits.
@@ -34,12 +35,15 @@ def parameter_groups(segmentor: Segmentor, *, lr: float, weight_decay: float, ma
     |                 |          |         | pixel decoder's own level_embed | level_encoding                       |
     |                 |          |         | all other weights, all biases   | the rest                             |
 
-    `initial_lr` and `initial_weight_decay` keep the values that `apply_schedule` starts from.
+    SoMA decays its adapters (`adapter_decay_multiplier` 1) and not its queries (`decay_queries` False: query_feat then
+    is in `head_no_decay`). `initial_lr` and `initial_weight_decay` keep the values that `apply_schedule` starts from.
     """
-    multipliers = {"main": (main_lr_multiplier, 0.0), "sub": (sub_lr_multiplier, 0.0),
+    multipliers = {"main": (main_lr_multiplier, adapter_decay_multiplier),
+                   "sub": (sub_lr_multiplier, adapter_decay_multiplier),
                    "backbone": (BACKBONE_LR_MULTIPLIER, 1.0), "head": (1.0, 1.0), "head_no_decay": (1.0, 0.0)}
     members: dict[str, list[nn.Parameter]] = {name: [] for name in multipliers}
-    for parameter, group in _assign(segmentor):
+    undecayed = _UNDECAYED_EMBEDDINGS if decay_queries else (*_UNDECAYED_EMBEDDINGS, _QUERIES)
+    for parameter, group in _assign(segmentor, undecayed):
         members[group].append(parameter)
     return [{"name": name, "params": members[name], "lr": lr * rate, "initial_lr": lr * rate,
              "weight_decay": weight_decay * decay, "initial_weight_decay": weight_decay * decay}
@@ -52,13 +56,15 @@ def build_optimiser(groups: list[dict[str, Any]]) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=on_gpu)
 
 
-def poly_lr(t: int, total: int, power: float = 0.9, warmup: int = 0) -> float:
+def poly_lr(t: int, total: int, power: float = 0.9, warmup: int = 0, warmup_start: float = 1e-2) -> float:
     """Share of the full learning rate after `t` of `total` iterations: (1 - t/total)^power (the authors' code).
 
-    With a warm-up, linear from 1 % over the first `warmup` iterations, and the polynomial runs over the rest
-    (SoMA's code)."""
+    With a warm-up, linear from `warmup_start` over the first `warmup` iterations, and the polynomial runs over the rest
+    (SoMA's code: 1e-2 over 1,500, or 1e-6 over 10,000). MMEngine, which both use, counts each of the two spans one
+    iteration shorter: its warm-up is ahead by less than 1/warmup of the full rate, its polynomial behind by at most
+    span^-power (7e-5 of 40,000), and its very last iteration runs at 0."""
     if t < warmup:
-        return WARMUP_START + (1 - WARMUP_START) * t / warmup
+        return warmup_start + (1 - warmup_start) * t / warmup
     return float((1 - (t - warmup) / (total - warmup)) ** power)
 
 
@@ -69,18 +75,18 @@ def weight_decay_at(t: int, total: int, start: float, end: float = 1e-5) -> floa
 
 
 def apply_schedule(optimiser: torch.optim.Optimizer, iteration: int, *, total: int, power: float = 0.9,
-                   weight_decay_end: float = 1e-5, warmup: int = 0) -> dict[str, float]:
+                   weight_decay_end: float = 1e-5, warmup: int = 0, warmup_start: float = 1e-2) -> dict[str, float]:
     """Set every group's rates for `iteration` (1 to total, the one about to run), and return lr by group name.
 
     No state: iteration 1 runs at the full rate whatever ran before, so a resumed run needs only its iteration."""
     done = iteration - 1
     for group in optimiser.param_groups:
-        group["lr"] = group["initial_lr"] * poly_lr(done, total, power, warmup)
+        group["lr"] = group["initial_lr"] * poly_lr(done, total, power, warmup, warmup_start)
         group["weight_decay"] = weight_decay_at(done, total, group["initial_weight_decay"], weight_decay_end)
     return {group["name"]: group["lr"] for group in optimiser.param_groups}
 
 
-def _assign(segmentor: Segmentor) -> list[tuple[nn.Parameter, str]]:
+def _assign(segmentor: Segmentor, undecayed: tuple[str, ...]) -> list[tuple[nn.Parameter, str]]:
     adapters = {id(parameter): which for which in ("main", "sub")
                 for parameter in adapter_parameters(segmentor.vit, which).values()}
     in_vit = {id(parameter) for parameter in segmentor.vit.parameters()}
@@ -93,6 +99,6 @@ def _assign(segmentor: Segmentor) -> list[tuple[nn.Parameter, str]]:
         if id(parameter) in in_vit:
             group = adapters.get(id(parameter), "backbone")
         else:
-            group = "head_no_decay" if id(parameter) in in_norms or name.endswith(_UNDECAYED_EMBEDDINGS) else "head"
+            group = "head_no_decay" if id(parameter) in in_norms or name.endswith(undecayed) else "head"
         assigned.append((parameter, group))
     return assigned

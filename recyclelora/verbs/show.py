@@ -19,8 +19,8 @@ from recyclelora.sweeps.outlook import DEVICES, Outlook, look_ahead, sketch
 from recyclelora.sweeps.space import Space, cells_of, expand
 from recyclelora.sweeps.spacefile import read_space
 from recyclelora.sweeps.statement import Target
-from recyclelora.sweeps.trial import multipliers
-from recyclelora.training.optim import parameter_groups, poly_lr, weight_decay_at
+from recyclelora.sweeps.trial import groups_of, schedule_of
+from recyclelora.training.optim import poly_lr, weight_decay_at
 from recyclelora.verbs.room import CONSOLE, places_of
 from recyclelora.verbs.sweeping import check_cells
 
@@ -90,8 +90,7 @@ def describe(settings: Settings, places: Places, targets: Sequence[Target] = (),
     settings that no machine could run."""
     config = settings.resolve()
     images, classes, absent = _images(config, places)
-    groups = parameter_groups(sketch(config, classes), lr=config.training.lr,
-                              weight_decay=config.training.weight_decay, **multipliers(config))
+    groups = groups_of(sketch(config, classes), config)
     counted = tuple(Group(group["name"], len(group["params"]), sum(p.numel() for p in group["params"]), group["lr"],
                           group["weight_decay"]) for group in groups)
     return Trial(config, settings, counted, images, absent, look_ahead(config, classes), tuple(targets), tuple(unknown))
@@ -150,12 +149,12 @@ def _groups(trial: Trial) -> Table:
 
 def _moments(trial: Trial) -> Iterator[dict[str, float]]:
     """The schedule at some iterations: each group's rate, and its weight decay."""
-    training = trial.config.training
-    for share in MOMENTS:
-        done = round(share * training.iterations)
-        rate = poly_lr(done, training.iterations, training.power, training.warmup)
-        decays = {f"weight_decay/{group.name}": weight_decay_at(done, training.iterations, group.weight_decay,
-                                                               training.weight_decay_end) for group in trial.groups}
+    total, schedule = trial.config.training.iterations, schedule_of(trial.config)
+    end = schedule.pop("weight_decay_end")
+    for done in sorted({schedule.get("warmup", 0), *(round(share * total) for share in MOMENTS)}):
+        rate = poly_lr(done, total, **schedule)
+        decays = {f"weight_decay/{group.name}": weight_decay_at(done, total, group.weight_decay, end)
+                  for group in trial.groups}
         yield {"iteration": done, **{f"lr/{group.name}": rate * group.lr for group in trial.groups}, **decays}
 
 
