@@ -20,7 +20,8 @@ endif
 help:  ## this list
 	@echo "make sweep   run what is missing of SPACE=$(SPACE), then print its table"
 	@echo "make plan    the trials of SPACE, what is there already, and what the rest will cost"
-	@echo "             EXPERIMENT=initialisation instead of SPACE names a file of experiments/, AT=dusk its base"
+	@echo "             EXPERIMENT=initialisation instead of SPACE names a file of experiments/, AT=dusk its base,"
+	@echo "             CELL=\"main only\" one of its cells"
 	@echo "make noise   the baseline of an experiment alone: how small a difference could be seen"
 	@echo "make status  how far each sweep in RESULTS=$(RESULTS) is"
 	@echo "make tables  write the tables in RESULTS again, from MLflow alone"
