@@ -166,6 +166,22 @@ def test_a_worker_that_dies_is_an_error_and_no_silence() -> None:
     assert multiprocessing.active_children() == []
 
 
+def test_no_process_starts_before_the_first_batch_is_asked_for() -> None:
+    made = make(domain(), workers=2)
+    assert multiprocessing.active_children() == []
+    made.close()  # type: ignore[attr-defined]
+
+
+class Wordless(Blocks):
+    def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        raise RuntimeError
+
+
+def test_an_error_without_a_word_is_passed_on() -> None:
+    with pytest.raises(RuntimeError, match="^$"):
+        list(make(domain(read=Wordless())))
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_mistake_of_ours_keeps_its_type_and_traceback(workers: int) -> None:
     with pytest.raises(ZeroDivisionError, match="a mistake of ours"):

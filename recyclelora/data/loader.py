@@ -1,7 +1,8 @@
 """Training batches: batch i depends on the data, the seed and i alone, so training can stop and go on anywhere."""
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,8 +60,9 @@ def batches(
     when a worker process dies.
     """
     check_recipe(recipe)  # complain here, not in a worker process
-    made = _make(_BatchMaker(data, recipe, seed), draws(len(data), batch_size, seed, start, stop), workers, device)
-    return _finish(made, mean, std, device)
+    crops = partial(_make, _BatchMaker(data, recipe, seed), draws(len(data), batch_size, seed, start, stop), workers,
+                    device.type == "cuda")
+    return _finish(crops, mean, std, device)
 
 
 def draws(num_samples: int, batch_size: int, seed: int, start: int, stop: int) -> Iterator[list[Draw]]:
@@ -103,12 +105,12 @@ class _BatchMaker(Dataset[Crops | InputError]):
         return augment(sample.image, sample.label, self.recipe, rng)
 
 
-def _finish(made: Iterator[Crops | InputError], mean: Sequence[float], std: Sequence[float],
+def _finish(make: Callable[[], Iterator[Crops | InputError]], mean: Sequence[float], std: Sequence[float],
             device: torch.device) -> Generator[Batch, None, None]:
     """Normalise on the device, as `transforms.normalise` does, without waiting for the device."""
     shift, scale = (torch.tensor([255 * value for value in values], device=device).view(3, 1, 1)
                     for values in (mean, std))
-    died = ""
+    made, died = make(), ""
     try:
         for crops in made:
             if isinstance(crops, InputError):
@@ -118,7 +120,7 @@ def _finish(made: Iterator[Crops | InputError], mean: Sequence[float], std: Sequ
                 image[:, height:], image[:, :, width:] = 0, 0
             yield images, crops.labels.to(device, non_blocking=True).long()
     except RuntimeError as error:
-        died = str(error).splitlines()[0].strip()
+        died = str(error).partition("\n")[0].strip()
         if not died.startswith("DataLoader worker (pid"):  # torch's words for a process that is gone
             raise
     finally:
@@ -128,13 +130,12 @@ def _finish(made: Iterator[Crops | InputError], mean: Sequence[float], std: Sequ
                            "resources.workers, or give the trial more memory")
 
 
-def _make(make: _BatchMaker, plan: Iterator[list[Draw]], workers: int,
-          device: torch.device) -> Iterator[Crops | InputError]:
+def _make(maker: _BatchMaker, plan: Iterator[list[Draw]], workers: int, pinned: bool) -> Iterator[Crops | InputError]:
     if workers == 0:
-        return map(make.__getitem__, plan)
+        return map(maker.__getitem__, plan)
     # a generator of its own, since DataLoader draws a number from the global one otherwise, and training would differ
-    return iter(DataLoader(make, batch_size=None, sampler=plan, num_workers=workers, collate_fn=_as_is,
-                           pin_memory=device.type == "cuda", generator=torch.Generator()))
+    return iter(DataLoader(maker, batch_size=None, sampler=plan, num_workers=workers, collate_fn=_as_is,
+                           pin_memory=pinned, generator=torch.Generator()))
 
 
 def _as_is(batch: Any) -> Any:  # DataLoader would look into it
