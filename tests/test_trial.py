@@ -14,6 +14,7 @@ from recyclelora.sweeps import analysis, build
 from recyclelora.sweeps.artifacts import load_model
 from recyclelora.sweeps.build import Places
 from recyclelora.sweeps.history import History
+from recyclelora.sweeps.mapping import Scoring, read_scoring
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import predict_image
 from recyclelora.sweeps.trial import Progress, read_record, run
@@ -50,6 +51,8 @@ def test_a_record_holds_what_a_table_needs(whole: tuple[Record, Places, list[Pro
     assert metrics["params/adapter"] == 6 * per_rank < metrics["params/trainable"]
     assert record.tags["protocol"] == "fit in 56x42, window 56x42 stride 56x42, val split (source: val), 2 images a domain"
     assert record.tags["selection"] == "last" and record.tags["label_space"] == "cityscapes19"
+    assert read_scoring(record.tags) == Scoring(
+        dict.fromkeys(("source", "scenes-night", "scenes-fog"), "cityscapes19"), {})
     assert [progress.done for progress in heard] == [1, 2, 3, 4, 5, 6] and "miou/source" in heard[2].metrics
     assert {"loss/total", "loss/class", "loss/mask", "loss/dice", "lr/main", "lr/sub", "lr/head"} <= set(heard[0].metrics)
     assert metrics["adapter_start/rank_efficiency/main"] == pytest.approx(1, abs=1e-6) != metrics["adapter/rank_efficiency/main"]
