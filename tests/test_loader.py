@@ -40,7 +40,7 @@ class Broken(Blocks):
 
 def domain(length: int = 7, read: Blocks | None = None, name: str = "toy", space: LabelSpace = CAMVID11) -> DomainData:
     names = tuple(f"{name}{index}" for index in range(length))
-    return DomainData(name, "train", space, names, read or Blocks(), str)
+    return DomainData(name, "train", space, names, read or Blocks(), lambda: map(str, range(length)))
 
 
 def make(data: LabelledImages, start: int = 0, stop: int = 6, workers: int = 0, seed: int = 0) -> Iterator[Batch]:

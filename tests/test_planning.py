@@ -66,7 +66,7 @@ def test_the_baseline_alone_serves_the_experiment(tmp_path: Path, places: Places
 def test_what_is_absent_is_said_and_what_is_wrong_is_refused(tmp_path: Path, places: Places) -> None:
     space = experiment(tmp_path, **{"data.source": "gtav"})
     names, reason = driver.identify_all(space, list(expand(space)), places)
-    assert names == {} and "domain 'gtav' has no reader yet" in reason and "config.yaml" in reason
+    assert names == {} and "gtav needs the data root" in reason and "config.yaml" in reason
     space = experiment(tmp_path, **{"data.source": "scenes-dayy"})
     with pytest.raises(InputError, match="there is no domain 'scenes-dayy'"):
         driver.identify_all(space, list(expand(space)), places)

@@ -11,15 +11,21 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from recyclelora.data import scenes
-from recyclelora.data.camvid import ENCODING, SPLITS, list_camvid
-from recyclelora.data.labels import CAMVID11, CITYSCAPES19, Image, Label, LabelSpace
-from recyclelora.data.pairs import Pair, digest_pair, read_pair
+from recyclelora.data.contents import digest_pairs
+from recyclelora.data.folders import unpacked_hint
+from recyclelora.data.labels import CITYSCAPES19, Image, Label, LabelSpace
+from recyclelora.data.pairs import LabelFormat, Pair, read_pair
 from recyclelora.data.scene_cache import read_scene
+from recyclelora.data.sets import BY_DOMAIN
+from recyclelora.data.sets.dataset import DataSet
 from recyclelora.errors import Absent, InputError
 
-TO_COME = ("gtav", "synthia", "urbansyn", "cityscapes", "bdd100k", "mapillary", "acdc")  # the paper's, unread so far
 # domain -> its splits
-DOMAINS: dict[str, tuple[str, ...]] = {f"scenes-{name}": tuple(scenes.SPLITS) for name in scenes.DOMAINS} | SPLITS
+DOMAINS: dict[str, tuple[str, ...]] = {
+    **{f"scenes-{name}": tuple(scenes.SPLITS) for name in scenes.DOMAINS},
+    **{domain: tuple(known.domains[domain]) for domain, known in BY_DOMAIN.items()},
+}
+HELD_OUT = 500  # images of the val split of a set that has no official one, or a tenth of the set if that is fewer
 
 
 class Sample(NamedTuple):
@@ -44,14 +50,15 @@ class LabelledImages(Protocol):
 
 @dataclass(frozen=True)
 class DomainData:
-    """One split of one domain. `read(i)` gives image and label of `names[i]`, `digest(i)` a hash of their content."""
+    """One split of one domain. `read(i)` gives image and label of `names[i]`; `digests()` a hash of
+    the content of each, in the same order."""
 
     domain: str
     split: str
     space: LabelSpace
     names: tuple[str, ...]
     read: Callable[[int], tuple[Image, Label]]
-    digest: Callable[[int], str]
+    digests: Callable[[], Iterable[str]]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -71,8 +78,8 @@ class DomainData:
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(f"{self.domain}\n{self.split}\n{self.space.name}\n".encode())
-        for index, name in enumerate(self.names):
-            digest.update(f"{name} {self.digest(index)}\n".encode())
+        for name, content in zip(self.names, self.digests(), strict=True):
+            digest.update(f"{name} {content}\n".encode())
         return digest.hexdigest()
 
 
@@ -80,26 +87,55 @@ def open_domain(domain: str, split: str, *, root: Path | None, cache: Path, limi
     """One split of a domain of DOMAINS, or `limit` samples of it.
 
     A limit takes the first samples of a fixed permutation and keeps them in the order of the whole split: a smaller
-    limit is a subset of a larger one, and the largest is the whole split. `root` holds the downloaded sets; scenes
+    limit is a subset of a larger one, and the largest is the whole split. A set without an official val split has as
+    val the last HELD_OUT of that permutation of its train split: train and val share no image as long as a limit
+    leaves those out, and val is in-sample where all images are trained on. `root` holds the downloaded sets; scenes
     need none, they are rendered on first use into `cache`. Only file names are looked at here; contents are checked
     when a sample is read. Raises InputError for an unknown domain or split, a limit that cannot be met, and for
     missing or unpaired files.
     """
     _check_names(domain, split)
-    if domain in SPLITS:
-        pairs = list_camvid(root, domain, split)
-        chosen = tuple(pairs[i] for i in _choose(len(pairs), limit, f"{domain} {split}"))
-        names = tuple(pair.name for pair in chosen)
-        return DomainData(domain, split, CAMVID11, names, partial(_read_file, chosen), partial(_digest_file, chosen))
+    if domain in BY_DOMAIN:
+        return _open_files(BY_DOMAIN[domain], domain, split, root, cache, limit)
     indices = _choose(scenes.SPLITS[split], limit, f"{domain} {split}")
     names = tuple(f"{index:05d}" for index in indices)
     read = partial(_read_scene, cache, domain.removeprefix("scenes-"), split, indices)
-    return DomainData(domain, split, CITYSCAPES19, names, read, _digest_scene)
+    return DomainData(domain, split, CITYSCAPES19, names, read, partial(_digest_scenes, len(indices)))
+
+
+def _open_files(
+    known: DataSet, domain: str, split: str, root: Path | None, cache: Path, limit: int | None
+) -> DomainData:
+    folder = find_folder(known, domain, root)
+    pairs, stored = known.list(folder, domain, "train") if known.held_out else known.list(folder, domain, split)
+    if known.held_out and split == "val":
+        pairs = _hold_out(pairs)
+    chosen = tuple(pairs[i] for i in _choose(len(pairs), limit, f"{domain} {split}"))
+    digests = partial(digest_pairs, chosen)
+    return DomainData(domain, split, known.space, tuple(pair.name for pair in chosen),
+                      partial(_read_file, chosen, stored), digests)  # fmt: skip
+
+
+def find_folder(known: DataSet, domain: str, root: Path | None) -> Path:
+    """The folder of a set below the data root. Raises Absent, saying what is there instead, when there is none."""
+    if root is None:
+        raise Absent(f"{domain} needs the data root: set DATA_ROOT or --data-root to the folder that holds "
+                     f"{known.folders[0]}/")  # fmt: skip
+    for name in known.folders:
+        if (root / name).is_dir():
+            return root / name
+    missing = root / known.folders[0]
+    hint = unpacked_hint(missing, known.archives)
+    raise Absent(f"{domain} needs {missing}, which does not exist: DATA_ROOT or --data-root must hold "
+                 f"{known.layout}{hint}")  # fmt: skip
+
+
+def _hold_out(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    count = max(1, min(HELD_OUT, len(pairs) // 10))
+    return tuple(pairs[i] for i in sorted(_permutation(len(pairs))[-count:]))
 
 
 def _check_names(domain: str, split: str) -> None:
-    if domain in TO_COME:
-        raise Absent(f"domain {domain!r} has no reader yet; readable: {', '.join(DOMAINS)}")
     if domain not in DOMAINS:
         raise InputError(f"there is no domain {domain!r}{_nearest(domain, DOMAINS)}; known: {', '.join(DOMAINS)}")
     if split not in DOMAINS[domain]:
@@ -117,21 +153,23 @@ def _choose(available: int, limit: int | None, what: str) -> list[int]:
         return list(range(available))
     if not 1 <= limit <= available:
         raise InputError(f"limit {limit} is not possible for {what}: it has {available} samples (1 to {available})")
+    return sorted(_permutation(available)[:limit])
+
+
+def _permutation(count: int) -> list[int]:
     # the legacy generator: NumPy promises its stream for ever, and a subset must not change with an upgrade
-    return sorted(np.random.RandomState(0).permutation(available)[:limit].tolist())
+    order: list[int] = np.random.RandomState(0).permutation(count).tolist()
+    return order
 
 
-def _read_file(pairs: Sequence[Pair], index: int) -> tuple[Image, Label]:
-    return read_pair(pairs[index], ENCODING)
-
-
-def _digest_file(pairs: Sequence[Pair], index: int) -> str:
-    return digest_pair(pairs[index])
+def _read_file(pairs: Sequence[Pair], stored: LabelFormat, index: int) -> tuple[Image, Label]:
+    return read_pair(pairs[index], stored)
 
 
 def _read_scene(cache: Path, name: str, split: str, indices: Sequence[int], index: int) -> tuple[Image, Label]:
     return read_scene(cache, name, split, indices[index])
 
 
-def _digest_scene(index: int) -> str:
-    return f"scenes v{scenes.VERSION}"  # with domain, split and name, which are hashed too, this decides every pixel
+def _digest_scenes(count: int) -> list[str]:
+    # with domain, split and name, which are hashed too, this decides every pixel
+    return [f"scenes v{scenes.VERSION}"] * count

@@ -1,0 +1,89 @@
+"""Files of a data set by name: walking folders strictly, and saying what is missing in one line."""
+
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from recyclelora.errors import InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".rar", ".7z")
+Node = tuple[int, int]  # device and inode: what a folder is, whatever leads there
+
+
+def find_files(
+    folder: Path,
+    endings: tuple[str, ...],
+    *,
+    prefix: str = "",
+    but: tuple[str, ...] = (),
+    deep: bool = False,
+    with_folder: bool = False,
+) -> dict[str, Path]:
+    """Name -> file, by name, of the files of `folder` that have one of the `endings`.
+
+    The name is the file's own without `prefix` and ending; `with_folder` puts the folder's name and `_` before it.
+    Names that end with one of `but` are passed over, and so are hidden files. `deep` looks into folders below too,
+    through links. Raises InputError for a missing folder, a loop of links, no such file, and two files of one name.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}{unpacked_hint(folder)}")
+    files: dict[str, Path] = {}
+    for path in sorted(_walk(str(folder), deep, ())):
+        parent, file = os.path.split(path)
+        ending = next((ending for ending in endings if file.lower().endswith(ending.lower())), None)
+        if ending is None or not file.startswith(prefix) or file[: -len(ending)].endswith(but or ("\0",)):
+            continue
+        name = file[len(prefix) : -len(ending)]
+        name = f"{os.path.basename(parent)}_{name}" if with_folder else name
+        if name in files:
+            raise InputError(f"{folder} holds both {_within(files[name], folder)} and {_within(Path(path), folder)}: "
+                             "keep one of them")  # fmt: skip
+        files[name] = Path(path)
+    if not files:
+        raise InputError(f"{folder} holds no {' or '.join(prefix + '*' + e for e in endings)} file"
+                         f"{unpacked_hint(folder / endings[0])}")  # fmt: skip
+    return dict(sorted(files.items()))
+
+
+def _within(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _walk(folder: str, deep: bool, above: tuple[Node, ...]) -> Iterator[str]:
+    """Files, links followed. A folder met again below itself is a loop; met twice side by side it is not."""
+    try:
+        status = os.stat(folder)
+        node = (status.st_dev, status.st_ino)
+        if node in above:
+            raise InputError(f"{folder} leads back to a folder above it: remove this link")
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if not entry.is_dir():
+                    yield entry.path
+                elif deep:
+                    yield from _walk(entry.path, deep, (*above, node))
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or folder}: {error.strerror}") from error
+
+
+def first_folder(folder: Path, *candidates: str) -> Path:
+    """The first of the candidates that exists in `folder`; the first of all, to be named in an error, if none does."""
+    return next((folder / name for name in candidates if (folder / name).is_dir()), folder / candidates[0])
+
+
+def unpacked_hint(missing: Path, patterns: tuple[str, ...] = ("*",)) -> str:
+    """What to add to a complaint about a missing file or folder: the archives that lie where it should be, if any."""
+    above = next((parent for parent in missing.parents if parent.is_dir()), None)
+    try:
+        names = sorted(os.listdir(above)) if above else []
+    except OSError:
+        names = []
+    found = [name for name in names if name.lower().endswith(_ARCHIVES) and any(fnmatch(name, p) for p in patterns)]
+    if not found:
+        return ""
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return f"; {found[0]}{more} is there but not unpacked"

@@ -1,0 +1,69 @@
+"""What the program knows of a downloaded data set: its domains, where its files are and how its labels are stored."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from recyclelora.data.folders import find_files
+from recyclelora.data.labels import LabelSpace
+from recyclelora.data.pairs import LabelFormat, Pair, pair_up
+from recyclelora.errors import InputError
+
+Splits = Mapping[str, int | None]  # split -> its official number of images, None where no source was found for one
+
+
+class Listing(NamedTuple):
+    """The labelled images found, and how their labels are stored."""
+
+    pairs: tuple[Pair, ...]
+    stored: LabelFormat
+
+
+class DataSet(NamedTuple):
+    """One data set as people download it.
+
+    `list(folder, domain, split)` finds the files below `folder`, the first of `folders` that the data root has; it
+    looks at names only and raises InputError for what is missing. `held_out`: the set has no official val split, and
+    its val is the last images of the fixed permutation of train (see `datasets.open_domain`), so that `list` is asked
+    for train alone. `size` is (height, width), None where sizes differ.
+    """
+
+    name: str
+    domains: Mapping[str, Splits]
+    folders: tuple[str, ...]
+    space: LabelSpace
+    list: Callable[[Path, str, str], Listing]
+    layout: str  # to be shown: where the files are expected
+    archives: tuple[str, ...]  # patterns of the names of its downloads
+    size: tuple[int, int] | None
+    licence: str
+    reference: str
+    held_out: bool = False
+
+
+def pair_with(
+    images: dict[str, Path],
+    in_folder: Path,
+    labels_in: Path,
+    forms: Mapping[str, LabelFormat],
+    *,
+    prefix: str = "",
+    deep: bool = False,
+    with_folder: bool = False,
+) -> Listing:
+    """Pair images with the labels of the first form (file ending -> format) that the folder has a file of.
+
+    The official form comes first, so that copies converted for another program change neither what is read nor the
+    fingerprint. A file belongs to the longest ending it has.
+    """
+    complaint: InputError | None = None
+    for ending, stored in forms.items():
+        longer = tuple(e.removesuffix(ending) for e in forms if e != ending and e.endswith(ending))
+        try:
+            labels = find_files(labels_in, (ending,), prefix=prefix, but=longer, deep=deep, with_folder=with_folder)
+        except InputError as error:
+            complaint = complaint or error
+            continue
+        return Listing(pair_up(images, in_folder, labels, labels_in), stored)
+    assert complaint is not None
+    raise complaint
