@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from recyclelora.data.labels import CITYSCAPES19, common_space
 from recyclelora.errors import InputError
 from recyclelora.sweeps import analysis, build
 from recyclelora.sweeps.artifacts import load_model
@@ -18,6 +19,7 @@ from recyclelora.sweeps.mapping import Scoring, read_scoring
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import predict_image
 from recyclelora.sweeps.trial import Progress, read_record, run
+from tests.test_declared import write as declared
 from tests.tiny_config import tiny
 
 CPU = torch.device("cpu")
@@ -128,6 +130,23 @@ def test_the_selected_model_is_the_best_of_those_scored(tmp_path: Path, cache: P
     scores = [news[metric] for progress in heard for _, news in progress.history]
     assert len(scores) == 6 and record.metrics[metric] == pytest.approx(max(scores), abs=1e-12)
     assert record.tags["selection"] == rule
+
+
+def test_a_declared_data_set_is_a_domain_like_any_other(tmp_path: Path, cache: Path) -> None:
+    """Trained on, scored in the common space of each target, and its classes known without it afterwards."""
+    folder = declared(tmp_path / "data")
+    places = places_at(tmp_path / "results", cache, tmp_path / "data")
+    config = tiny(data__source="trails", data__targets=["trails", "scenes-night"], data__train_images=4,
+                  training__iterations=1, evaluation__every=1)
+    record = run(config, places)
+    assert record.outcome == "finished" and record.tags["label_space"] == "cityscapes19/trails+trails"
+    scoring = read_scoring(record.tags)
+    assert scoring and scoring.spaces["scenes-night"] == "cityscapes19/trails" and scoring.spaces["source"] == "trails"
+    assert {name.split("/")[2] for name in record.metrics if name.startswith("iou/scenes-night")} <= {"track", "plants"}
+    (folder / "dataset.yaml").unlink()
+    model = load_model(places.trial(record.fingerprint), cache)
+    assert model.space.classes == ("track", "plants", "beast") and model.space.palette[2] == (1, 2, 3)
+    assert common_space(model.space, CITYSCAPES19).source_lut[:4].tolist() == [0, 1, 2, 255]
 
 
 def test_a_saved_model_predicts_as_it_was_scored(whole: tuple[Record, Places, list[Progress]]) -> None:
