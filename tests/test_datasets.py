@@ -37,7 +37,7 @@ def label_file(root: Path, name: str, split: str = "train") -> Path:
 def open_camvid(
     root: Path | None, domain: str = "camvid", split: str = "train", limit: int | None = None
 ) -> DomainData:
-    return open_domain(domain, split, root=root, cache=Path("unused"), limit=limit)
+    return open_domain(domain, split, root=root, cache=(root or Path("unused")) / "cache", limit=limit)
 
 
 def open_scenes(cache: Path, split: str = "train", limit: int | None = None) -> DomainData:

@@ -75,7 +75,10 @@ class DomainData:
 
     def fingerprint(self) -> str:
         """sha256 over domain, split, label space with what was declared of it, names and content; the folder the files
-        lie in is no part of it."""
+        lie in is no part of it.
+
+        Raises InputError for files that `contents.digest_pairs` refuses.
+        """
         return self._fingerprint
 
     @cached_property
@@ -117,7 +120,7 @@ def _open_files(
     if known.held_out and split == "val":
         pairs = _hold_out(pairs)
     chosen = tuple(pairs[i] for i in _choose(len(pairs), limit, f"{domain} {split}"))
-    digests = partial(digest_pairs, chosen)
+    digests = partial(digest_pairs, chosen, stored, folder, cache / "contents" / f"{known.folders[0]}.txt")
     return DomainData(domain, split, known.space, tuple(pair.name for pair in chosen),
                       partial(_read_file, chosen, stored), digests, known.declared)  # fmt: skip
 

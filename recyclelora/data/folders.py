@@ -17,16 +17,25 @@ def find_files(
     folder: Path,
     endings: tuple[str, ...],
     *,
-    prefix: str = "",
     but: tuple[str, ...] = (),
     deep: bool = False,
     with_folder: bool = False,
 ) -> dict[str, Path]:
+    """What `match_files` returns. Raises InputError where that is nothing."""
+    files = match_files(folder, endings, but=but, deep=deep, with_folder=with_folder)
+    if not files:
+        raise nothing_found(folder, endings)
+    return files
+
+
+def match_files(
+    folder: Path, endings: tuple[str, ...], *, but: tuple[str, ...], deep: bool, with_folder: bool
+) -> dict[str, Path]:
     """Name -> file, by name, of the files of `folder` that have one of the `endings`.
 
-    The name is the file's own without `prefix` and ending; `with_folder` puts the folder's name and `_` before it.
+    The name is the file's own without the ending; `with_folder` puts the folder's name and `_` before it.
     Names that end with one of `but` are passed over, and so are hidden files. `deep` looks into folders below too,
-    through links. Raises InputError for a missing folder, a loop of links, no such file, and two files of one name.
+    through links. Raises InputError for a missing folder, a loop of links, and two files of one name.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}{unpacked_hint(folder)}")
@@ -34,18 +43,20 @@ def find_files(
     for path in sorted(_walk(str(folder), deep, ())):
         parent, file = os.path.split(path)
         ending = next((ending for ending in endings if file.lower().endswith(ending.lower())), None)
-        if ending is None or not file.startswith(prefix) or file[: -len(ending)].endswith(but or ("\0",)):
+        if ending is None or file[: -len(ending)].endswith(but):
             continue
-        name = file[len(prefix) : -len(ending)]
+        name = file[: -len(ending)]
         name = f"{os.path.basename(parent)}_{name}" if with_folder else name
         if name in files:
             raise InputError(f"{folder} holds both {_within(files[name], folder)} and {_within(Path(path), folder)}: "
                              "keep one of them")  # fmt: skip
         files[name] = Path(path)
-    if not files:
-        raise InputError(f"{folder} holds no {' or '.join(prefix + '*' + e for e in endings)} file"
-                         f"{unpacked_hint(folder / endings[0])}")  # fmt: skip
     return dict(sorted(files.items()))
+
+
+def nothing_found(folder: Path, endings: tuple[str, ...]) -> InputError:
+    kinds = " or ".join(f"*{ending}" for ending in endings)
+    return InputError(f"{folder} holds no {kinds} file{unpacked_hint(folder / 'any')}")
 
 
 def _within(path: Path, folder: Path) -> str:

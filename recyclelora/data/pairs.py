@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
-from torchvision.io import ImageReadMode, decode_png
 
 from recyclelora.data.folders import IMAGE_SUFFIXES, find_files
 from recyclelora.data.labels import IGNORE, Image, Label
@@ -19,6 +17,7 @@ from recyclelora.errors import InputError
 
 UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, PillowImage.DecompressionBombError)
 ASPECT_TOLERANCE = 0.05  # a label that may be stretched over its image has its ratio of width to height within 5 %
+LABEL_MODES = ("L", "P")  # "P" is a palette over the same 8-bit ids: GTAV ships such labels
 _FOREIGN = 254  # marks ids the encoding does not have; no train id is that high
 
 
@@ -66,7 +65,7 @@ def _require_partners(files: dict[str, Path], partners: dict[str, Path], kind: s
     alone = sorted(files.keys() - partners.keys())
     if alone:
         more = f" ({len(alone)} such {kind}s)" if len(alone) > 1 else ""
-        raise InputError(f"{kind} {files[alone[0]]} has no {other} of the same stem in {where}{more}")
+        raise InputError(f"{kind} {files[alone[0]]} has no {other} in {where}{more}")
 
 
 def read_pair(pair: Pair, stored: LabelFormat) -> tuple[Image, Label]:
@@ -75,56 +74,84 @@ def read_pair(pair: Pair, stored: LabelFormat) -> tuple[Image, Label]:
     Raises InputError for a file that cannot be decoded, an image that is not RGB, a label of another kind than
     `stored` says, ids it does not have, and for an image and a label of different size.
     """
-    image = decode(pair.image, "image", modes=("RGB",))
-    # "P" is a palette over the same 8-bit ids: GTAV ships such labels
-    ids = _decode_wide(pair.label) if stored.wide else decode(pair.label, "label", modes=("L", "P"))
-    if image.shape[:2] != ids.shape:
-        ids = _fit(ids, image, pair, stored)
+    mode, image = _decode(pair.image, "image")
+    kind, ids = ("RGB", _decode_wide(pair.label)) if stored.wide else _decode(pair.label, "label")
+    check_modes(pair, mode, kind, stored)
+    size, label_size = (image.shape[1], image.shape[0]), (ids.shape[1], ids.shape[0])
+    check_sizes(pair, size, label_size, stored)
+    if size != label_size:
+        ids = np.array(PillowImage.fromarray(ids).resize(size, PillowImage.Resampling.NEAREST))
     return image, _encode(ids, stored.ids, pair.label)
+
+
+def check_modes(pair: Pair, image: str, label: str, stored: LabelFormat) -> None:
+    """Raises InputError unless both files have the Pillow mode they should have."""
+    if label == "RGB" and image in LABEL_MODES and not stored.wide:
+        raise InputError(f"image {pair.image} has mode {image} and label {pair.label} mode RGB: "
+                         "the folders of images and labels look swapped")  # fmt: skip
+    _require_mode(pair.image, "image", image, ("RGB",))
+    _require_mode(pair.label, "label", label, ("RGB",) if stored.wide else LABEL_MODES)
+
+
+def check_sizes(pair: Pair, image: tuple[int, int], label: tuple[int, int], stored: LabelFormat) -> None:
+    """Raises InputError unless the sizes (width, height) agree, or the label may be stretched over the image."""
+    if image == label:
+        return
+    if not stored.stretch or abs(image[0] * label[1] / (image[1] * label[0]) - 1) > ASPECT_TOLERANCE:
+        raise InputError(f"{pair.image} is {image[0]}x{image[1]} but its label {pair.label} is {label[0]}x{label[1]}: "
+                         "sizes must agree")  # fmt: skip
 
 
 def decode(path: Path, kind: str, modes: tuple[str, ...]) -> Image:
     """Pixels of a PNG (or, for an "image", JPEG) file as uint8; InputError when unreadable or of another mode."""
-    try:
-        with PillowImage.open(path, formats=("PNG", "JPEG") if kind == "image" else ("PNG",)) as file:
-            mode, pixels = file.mode, np.array(file)
-    except UNREADABLE as error:
-        raise InputError(f"cannot read {kind} {path}: {_say(error, kind)}") from error
-    if mode not in modes:
-        need = "an RGB image" if kind == "image" else "an 8-bit single-channel label"
-        raise InputError(f"{kind} {path} has mode {mode}: {need} (mode {' or '.join(modes)}) is needed")
+    mode, pixels = _decode(path, kind)
+    _require_mode(path, kind, mode, modes)
     return pixels
 
 
-def _decode_wide(path: Path) -> NDArray[np.uint16]:
-    """First channel of a 16-bit RGB PNG. Pillow keeps only the upper byte of such files, torchvision all bits."""
+def _decode(path: Path, kind: str) -> tuple[str, Image]:
     try:
-        content = path.read_bytes()
-        with PillowImage.open(path, formats=("PNG",)) as file:
-            file.verify()  # checksums: torchvision's decoder reads past a torn end without a word
-        pixels = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8), ImageReadMode.UNCHANGED)
-    except (*UNREADABLE, RuntimeError) as error:
-        raise InputError(f"cannot read label {path}: {_say(error, 'label')}") from error
-    if pixels.dtype != torch.uint16 or len(pixels) != 3:
-        kind = f"{8 * pixels.element_size()}-bit with {len(pixels)} channel{'s' if len(pixels) > 1 else ''}"
-        raise InputError(f"label {path} is {kind}: a 16-bit RGB label (ids in the first channel) is needed")
-    plane: NDArray[np.uint16] = pixels[0].numpy()
-    return plane
+        with PillowImage.open(path, formats=("PNG", "JPEG") if kind == "image" else ("PNG",)) as file:
+            return file.mode, np.array(file)
+    except UNREADABLE as error:
+        raise InputError(f"cannot read {kind} {path}: {describe(error, kind)}") from error
 
 
-def _say(error: Exception, kind: str) -> str:
+def _require_mode(path: Path, kind: str, mode: str, modes: tuple[str, ...]) -> None:
+    if mode not in modes:
+        need = "an RGB image" if kind == "image" else "an 8-bit single-channel label"
+        raise InputError(f"{kind} {path} has mode {mode}: {need} (mode {' or '.join(modes)}) is needed")
+
+
+def _decode_wide(path: Path) -> NDArray[np.uint16]:
+    """First channel of a 16-bit RGB PNG."""
+    try:
+        high, low = (_decode_plane(path, order) for order in ("RGB;16B", "RGB;16L"))
+    except UNREADABLE as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot read label {path}: {describe(error, 'label')}") from error
+    return high * np.uint16(256) + low
+
+
+def _decode_plane(path: Path, order: str) -> Label:
+    """The upper byte of each 16-bit value is all that Pillow keeps of such files. Told that the bytes lie the other way
+    round, it keeps the lower one."""
+    with PillowImage.open(path, formats=("PNG",)) as file:
+        (tile,) = file.tile
+        if tile.args != "RGB;16B":
+            raise InputError(f"label {path} is stored as {tile.args}: a 16-bit RGB PNG (RGB;16B), with the ids in its "
+                             "first channel, is needed")  # fmt: skip
+        file.tile = [tile._replace(args=order)]
+        return np.array(file)[..., 0]
+
+
+def describe(error: Exception, kind: str) -> str:
+    """What Pillow or the system said of a file, in one line."""
     if isinstance(error, UnidentifiedImageError):
         return "it is no PNG or JPEG file" if kind == "image" else "it is no PNG file"
     said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
     return said.splitlines()[0]
-
-
-def _fit(ids: NDArray[np.unsignedinteger], image: Image, pair: Pair, stored: LabelFormat) -> Label:
-    (height, width), (tall, wide) = image.shape[:2], ids.shape
-    if not stored.stretch or abs(width * tall / (height * wide) - 1) > ASPECT_TOLERANCE:
-        raise InputError(f"{pair.image} is {width}x{height} but its label {pair.label} is {wide}x{tall}: "
-                         "sizes must agree")  # fmt: skip
-    return np.array(PillowImage.fromarray(ids).resize((width, height), PillowImage.Resampling.NEAREST))
 
 
 def _encode(ids: NDArray[np.unsignedinteger], encoding: Mapping[int, int], path: Path) -> Label:

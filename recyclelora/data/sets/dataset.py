@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from recyclelora.data.folders import find_files
+from recyclelora.data.folders import match_files, nothing_found
 from recyclelora.data.labels import LabelSpace
 from recyclelora.data.pairs import LabelFormat, Pair, pair_up
-from recyclelora.errors import InputError
 
 Splits = Mapping[str, int | None]  # split -> its official number of images, None where no source was found for one
 
@@ -48,23 +47,18 @@ def pair_with(
     labels_in: Path,
     forms: Mapping[str, LabelFormat],
     *,
-    prefix: str = "",
+    but: tuple[str, ...] = (),
     deep: bool = False,
     with_folder: bool = False,
 ) -> Listing:
     """Pair images with the labels of the first form (file ending -> format) that the folder has a file of.
 
     The official form comes first, so that copies converted for another program change neither what is read nor the
-    fingerprint. A file belongs to the longest ending it has.
+    fingerprint. A file belongs to the longest ending it has; names that end with one of `but` are no labels.
     """
-    complaint: InputError | None = None
     for ending, stored in forms.items():
         longer = tuple(e.removesuffix(ending) for e in forms if e != ending and e.endswith(ending))
-        try:
-            labels = find_files(labels_in, (ending,), prefix=prefix, but=longer, deep=deep, with_folder=with_folder)
-        except InputError as error:
-            complaint = complaint or error
-            continue
-        return Listing(pair_up(images, in_folder, labels, labels_in), stored)
-    assert complaint is not None
-    raise complaint
+        labels = match_files(labels_in, (ending,), but=(*but, *longer), deep=deep, with_folder=with_folder)
+        if labels:
+            return Listing(pair_up(images, in_folder, labels, labels_in), stored)
+    raise nothing_found(labels_in, tuple(forms))
