@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from recyclelora.data.declared_labels import read_ids, read_space
-from recyclelora.data.folders import match_files, unpacked_hint
+from recyclelora.data.folders import match_stars, unpacked_hint
 from recyclelora.data.labels import SPACES, LabelSpace
 from recyclelora.data.pairs import LabelFormat, pair_up
 from recyclelora.data.sets.dataset import DataSet, Listing
@@ -79,7 +79,7 @@ def _list(images: str, labels: str, stored: LabelFormat, folder: Path, domain: s
     """A name is what the stars stood for, with / between. Raises InputError as `pair_up`, and where nothing matches."""
     found = []
     for pattern in (each.replace("{split}", split) for each in (images, labels)):
-        files = {"/".join(stars): path for stars, path in match_files(folder, pattern)}
+        files = {"/".join(stars): path for stars, path in match_stars(folder, pattern)}
         if not files:
             raise InputError(f"{folder} holds no {pattern}{unpacked_hint(folder / pattern)}")
         found.append((files, folder / pattern))

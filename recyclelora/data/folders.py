@@ -82,7 +82,7 @@ def _walk(folder: str, deep: bool, above: tuple[Node, ...]) -> Iterator[str]:
         raise InputError(f"cannot read {error.filename or folder}: {error.strerror}") from error
 
 
-def match_files(folder: Path, pattern: str) -> Iterator[tuple[tuple[str, ...], Path]]:
+def match_stars(folder: Path, pattern: str) -> Iterator[tuple[tuple[str, ...], Path]]:
     """What the stars of a pattern such as `images/*/*_rgb.png` stand for, and the file, by name. A star stands for any
     part of one name, links are followed, hidden files and folders passed over. Raises InputError for a folder that
     cannot be read."""
@@ -98,7 +98,7 @@ def match_files(folder: Path, pattern: str) -> Iterator[tuple[tuple[str, ...], P
         found = expression.fullmatch(entry.name)
         if found and not entry.name.startswith("."):
             if rest and entry.is_dir():
-                yield from (((*found.groups(), *stars), path) for stars, path in match_files(Path(entry.path), rest))
+                yield from (((*found.groups(), *stars), path) for stars, path in match_stars(Path(entry.path), rest))
             elif not rest and not entry.is_dir():
                 yield found.groups(), Path(entry.path)
 

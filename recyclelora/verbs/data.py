@@ -17,6 +17,8 @@ from recyclelora.data.census import Census, inspect
 from recyclelora.data.datasets import DOMAINS, DomainData, find_folder, find_set, open_domain
 from recyclelora.data.declared import declarations
 from recyclelora.data.labels import CITYSCAPES19, IGNORE
+from recyclelora.data.prepare import prepare_mapillary
+from recyclelora.data.sets.mapillary import HALF, MAPILLARY
 from recyclelora.data.sheet import Row, draw_sheet
 from recyclelora.data.transforms import Size
 from recyclelora.documents import nearest
@@ -57,17 +59,23 @@ def _list(places: Places, *, as_json: bool) -> int:
         print(json.dumps(rows, indent=1))
         return 0
     splits = list(dict.fromkeys(split for row in rows for split in row["splits"]))
-    table = Table("domain", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("domain", no_wrap=True)
     for split in splits:
         table.add_column(split, justify="right")
-    for column in ("labels", "here", "licence"):
-        table.add_column(column)
+    table.add_column("labels")
+    table.add_column("here")
     for row in rows:
         counts = [row["splits"].get(split, "") for split in splits]
         table.add_row(row["domain"], *("?" if count is None else f"{count:,}" if count else "" for count in counts),
-                      row["space"], row["here"], row["licence"])
+                      row["space"], row["here"])
     CONSOLE.print(table)
     root = f"in {places.data_root}" if places.data_root else "nowhere: set DATA_ROOT or --data-root"
+    licences: dict[str, list[str]] = {}
+    for row in rows:
+        licences.setdefault(row["licence"], []).append(row["domain"])
+    for licence, domains in licences.items():
+        CONSOLE.print(f"{licence or 'no licence told'}: {', '.join(domains)}", highlight=False, markup=False)
     CONSOLE.print(f"Official numbers of images. Looked for {root}. `recyclelora data check DOMAIN` reads all of one.",
                   highlight=False)
     return 0
@@ -193,4 +201,14 @@ def _draw(parts: Sequence[Part], path: Path) -> None:
 
 
 def _prepare(domain: str, given: argparse.Namespace) -> int:
-    raise NotImplementedError
+    places = places_of(given)
+    known = find_set(domain, places.data_root)
+    if known != MAPILLARY:
+        raise InputError(f"{domain} is read as it is{'' if known else ' rendered'}: there is nothing to prepare")
+    folder = find_folder(known, domain, places.data_root)
+    news = prepare_mapillary(folder, workers=os.cpu_count() or 1)
+    done, total = next(news)
+    for _ in watched(news, total - done, "half-size copies"):
+        pass
+    CONSOLE.print(f"{total} half-size images and labels are in {folder / HALF}", highlight=False)
+    return 0

@@ -18,7 +18,8 @@ Item = TypeVar("Item")
 def watched(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
     """The items, with a bar on the terminal's error stream while they come; nothing where there is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield from progress.track(items, total=total, description=what)
 
 
