@@ -36,7 +36,7 @@ VERBS = {
     "analyse": "analyse the adapters of runs that ended without it",
     "show": "print a resolved config with the origin of each value, or the trials of a space",
     "weights": "find, download or convert pretrained weights; print file and sha256",
-    "data": "list domains, check one, or draw a contact sheet",
+    "data": "list domains, check that one is whole and sound, or prepare it",
     "ui": "open MLflow's pages on the results (127.0.0.1)",
 }
 
@@ -112,10 +112,12 @@ def build_parser() -> argparse.ArgumentParser:
     weights.add_argument("--file", type=Path, default=None, help="a safetensors file of your own")
 
     data = made["data"]
-    data.add_argument("domain", nargs="?", help="a domain to look at; without it, all are listed")
-    data.add_argument("--split", default="train")
-    data.add_argument("--images", type=int, default=None)
+    data.add_argument("what", nargs="*", metavar="[check|prepare] DOMAIN", help="`check DOMAIN` reads all of it and "
+                      "says what is wrong, `prepare DOMAIN` makes once what it is read from; without it all are listed")
+    data.add_argument("--split", default=None, help="only this one [all]")
+    data.add_argument("--images", type=_positive, default=None, metavar="N", help="only so many of each split [all]")
     data.add_argument("--sheet", type=Path, default=None, metavar="PNG", help="draw a contact sheet")
+    data.add_argument("--json", action="store_true")
 
     made["ui"].add_argument("--port", type=int, default=5000)
     return parser

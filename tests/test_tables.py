@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from recyclelora.data.labels import CAMVID11, CITYSCAPES19
 from recyclelora.errors import InputError
+from recyclelora.sweeps.mapping import label_tags
 from recyclelora.sweeps.plan import PlannedCell
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.runs import DeletedRun
@@ -263,6 +265,20 @@ def test_each_column_tells_its_label_space() -> None:
     for made in records:
         made.metrics["iou/source/road"] = made.metrics.pop("iou/source/traffic_light", 0.1)
     assert "Label space: camvid11, cityscapes19." in caption(build(sweep(), plan, records, Statement()))
+
+
+def test_the_mapping_of_classes_is_printed_with_the_table() -> None:
+    plan, records = ordinary()
+    two_spaces(records)
+    tags = label_tags(CITYSCAPES19, {"source": CITYSCAPES19, "scenes-night": CAMVID11, "scenes-fog": CAMVID11})
+    for made in records[1:]:
+        made.tags.update(tags)
+    said = caption(build(sweep(), plan, records, Statement()))  # the first run is one of before, of the same kind
+    assert ("Label space: source in cityscapes19; scenes-night, scenes-fog in camvid11 (of cityscapes19 building: "
+            "building, wall; pavement: sidewalk; tree: vegetation, terrain; sign: traffic light, traffic sign; ") in said
+    del records[1].tags["label_mapping"]
+    records[1].config["data.source"] = "scenes-snow"  # type: ignore[index]
+    assert "Label space: camvid11 (scenes-night" in caption(build(sweep(), plan, records, Statement()))
 
 
 def test_what_was_measured_on_different_things_is_not_compared() -> None:

@@ -12,16 +12,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from recyclelora.data.datasets import open_domain
-from recyclelora.data.labels import common_space
+from recyclelora.data.labels import CITYSCAPES19, common_space
 from recyclelora.errors import InputError
 from recyclelora.sweeps import analysis, build, scores
 from recyclelora.sweeps.artifacts import load_model
 from recyclelora.sweeps.build import Places
 from recyclelora.sweeps.history import History
+from recyclelora.sweeps.mapping import Scoring, read_scoring
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import predict_image
 from recyclelora.sweeps.trial import Progress, read_record, run
 from recyclelora.training.checkpoint import CURRENT
+from tests.test_declared import write as declared
 from tests.tiny_config import tiny
 
 CPU = torch.device("cpu")
@@ -55,6 +57,8 @@ def test_a_record_holds_what_a_table_needs(whole: tuple[Record, Places, list[Pro
     assert metrics["params/adapter"] == 6 * per_rank < metrics["params/trainable"]
     assert record.tags["protocol"] == "fit in 56x42, window 56x42 stride 56x42, val split (source: val), 2 images a domain"
     assert record.tags["selection"] == "last" and record.tags["label_space"] == "cityscapes19"
+    assert read_scoring(record.tags) == Scoring(
+        dict.fromkeys(("source", "scenes-night", "scenes-fog"), "cityscapes19"), {})
     assert [progress.done for progress in heard] == [1, 2, 3, 4, 5, 6] and "miou/source" in heard[2].metrics
     assert {"loss/total", "loss/class", "loss/mask", "loss/dice", "lr/main", "lr/sub", "lr/head"} <= set(heard[0].metrics)
     assert metrics["adapter_start/rank_efficiency/main"] == pytest.approx(1, abs=1e-6) != metrics["adapter/rank_efficiency/main"]
@@ -197,6 +201,23 @@ def test_the_selected_model_is_the_best_of_those_scored(tmp_path: Path, cache: P
     scores = [news[metric] for progress in heard for _, news in progress.history]
     assert len(scores) == 6 and record.metrics[metric] == pytest.approx(max(scores), abs=1e-12)
     assert record.tags["selection"] == rule
+
+
+def test_a_declared_data_set_is_a_domain_like_any_other(tmp_path: Path, cache: Path) -> None:
+    """Trained on, scored in the common space of each target, and its classes known without it afterwards."""
+    folder = declared(tmp_path / "data")
+    places = places_at(tmp_path / "results", cache, tmp_path / "data")
+    config = tiny(data__source="trails", data__targets=["trails", "scenes-night"], data__train_images=4,
+                  training__iterations=1, evaluation__every=1)
+    record = run(config, places)
+    assert record.outcome == "finished" and record.tags["label_space"] == "cityscapes19/trails+trails"
+    scoring = read_scoring(record.tags)
+    assert scoring and scoring.spaces["scenes-night"] == "cityscapes19/trails" and scoring.spaces["source"] == "trails"
+    assert {name.split("/")[2] for name in record.metrics if name.startswith("iou/scenes-night")} <= {"track", "plants"}
+    (folder / "dataset.yaml").unlink()
+    model = load_model(places.trial(record.fingerprint), cache)
+    assert model.space.classes == ("track", "plants", "beast") and model.space.palette[2] == (1, 2, 3)
+    assert common_space(model.space, CITYSCAPES19).source_lut[:4].tolist() == [0, 1, 2, 255]
 
 
 def test_a_saved_model_predicts_as_it_was_scored(whole: tuple[Record, Places, list[Progress]]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from recyclelora.data import scenes
 from recyclelora.data.contents import digest_pairs
+from recyclelora.data.declared import FILE, declarations, read_set
 from recyclelora.data.folders import unpacked_hint
 from recyclelora.data.labels import CITYSCAPES19, Image, Label, LabelSpace
 from recyclelora.data.pairs import LabelFormat, Pair, read_pair
@@ -59,6 +60,7 @@ class DomainData:
     names: tuple[str, ...]
     read: Callable[[int], tuple[Image, Label]]
     digests: Callable[[], Iterable[str]]
+    declared: str = ""  # see DataSet
 
     def __len__(self) -> int:
         return len(self.names)
@@ -72,7 +74,8 @@ class DomainData:
         return (self[index] for index in range(len(self)))
 
     def fingerprint(self) -> str:
-        """sha256 over domain, split, label space, names and content; the folder the files lie in is no part of it.
+        """sha256 over domain, split, label space with what was declared of it, names and content; the folder the files
+        lie in is no part of it.
 
         Raises InputError for files that `contents.digest_pairs` refuses.
         """
@@ -81,13 +84,15 @@ class DomainData:
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(f"{self.domain}\n{self.split}\n{self.space.name}\n".encode())
+        if self.declared:
+            digest.update(f"declared {self.declared}\n".encode())
         for name, content in zip(self.names, self.digests(), strict=True):
             digest.update(f"{name} {content}\n".encode())
         return digest.hexdigest()
 
 
 def open_domain(domain: str, split: str, *, root: Path | None, cache: Path, limit: int | None = None) -> DomainData:
-    """One split of a domain of DOMAINS, or `limit` samples of it.
+    """One split of a domain of DOMAINS or of one that `root` declares (see `declared`), or `limit` samples of it.
 
     A limit takes the first samples of a fixed permutation and keeps them in the order of the whole split: a smaller
     limit is a subset of a larger one, and the largest is the whole split. A set without an official val split has as
@@ -97,9 +102,10 @@ def open_domain(domain: str, split: str, *, root: Path | None, cache: Path, limi
     when a sample is read. Raises InputError for an unknown domain or split, a limit that cannot be met, and for
     missing or unpaired files.
     """
-    _check_names(domain, split)
-    if domain in BY_DOMAIN:
-        return _open_files(BY_DOMAIN[domain], domain, split, root, cache, limit)
+    known = find_set(domain, root)
+    _check_split(domain, split, tuple(known.domains[domain]) if known else DOMAINS[domain])
+    if known:
+        return _open_files(known, domain, split, root, cache, limit)
     indices = _choose(scenes.SPLITS[split], limit, f"{domain} {split}")
     names = tuple(f"{index:05d}" for index in indices)
     read = partial(_read_scene, cache, domain.removeprefix("scenes-"), split, indices)
@@ -116,7 +122,7 @@ def _open_files(
     chosen = tuple(pairs[i] for i in _choose(len(pairs), limit, f"{domain} {split}"))
     digests = partial(digest_pairs, chosen, stored, folder, cache / "contents" / f"{known.folders[0]}.txt")
     return DomainData(domain, split, known.space, tuple(pair.name for pair in chosen),
-                      partial(_read_file, chosen, stored), digests)  # fmt: skip
+                      partial(_read_file, chosen, stored), digests, known.declared)  # fmt: skip
 
 
 def find_folder(known: DataSet, domain: str, root: Path | None) -> Path:
@@ -138,11 +144,21 @@ def _hold_out(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
     return tuple(pairs[i] for i in sorted(_permutation(len(pairs))[-count:]))
 
 
-def _check_names(domain: str, split: str) -> None:
-    if domain not in DOMAINS:
-        raise InputError(f"there is no domain {domain!r}{_nearest(domain, DOMAINS)}; known: {', '.join(DOMAINS)}")
-    if split not in DOMAINS[domain]:
-        splits = DOMAINS[domain]
+def find_set(domain: str, root: Path | None) -> DataSet | None:
+    """The data set of a domain, known or declared below `root`; None for rendered scenes. Raises InputError for a
+    domain that there is not."""
+    if domain in DOMAINS:
+        return BY_DOMAIN.get(domain)
+    declared = declarations(root)
+    if domain in declared:
+        return read_set(declared[domain])
+    known = [*DOMAINS, *declared]
+    raise InputError(f"there is no domain {domain!r}{_nearest(domain, known)}; known: {', '.join(known)}; others are "
+                     f"declared in {root or 'DATA_ROOT'}/NAME/{FILE}")  # fmt: skip
+
+
+def _check_split(domain: str, split: str, splits: Sequence[str]) -> None:
+    if split not in splits:
         raise InputError(f"domain {domain} has no split {split!r}{_nearest(split, splits)}; it has {', '.join(splits)}")
 
 

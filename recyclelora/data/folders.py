@@ -1,6 +1,7 @@
 """Files of a data set by name: walking folders strictly, and saying what is missing in one line."""
 
 import os
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -79,6 +80,27 @@ def _walk(folder: str, deep: bool, above: tuple[Node, ...]) -> Iterator[str]:
                     yield from _walk(entry.path, deep, (*above, node))
     except OSError as error:
         raise InputError(f"cannot read {error.filename or folder}: {error.strerror}") from error
+
+
+def match_stars(folder: Path, pattern: str) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """What the stars of a pattern such as `images/*/*_rgb.png` stand for, and the file, by name. A star stands for any
+    part of one name, links are followed, hidden files and folders passed over. Raises InputError for a folder that
+    cannot be read."""
+    first, _, rest = pattern.partition("/")
+    expression = re.compile("(.*)".join(map(re.escape, first.split("*"))), re.DOTALL)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or folder}: {error.strerror}") from error
+    for entry in entries:
+        found = expression.fullmatch(entry.name)
+        if found and not entry.name.startswith("."):
+            if rest and entry.is_dir():
+                yield from (((*found.groups(), *stars), path) for stars, path in match_stars(Path(entry.path), rest))
+            elif not rest and not entry.is_dir():
+                yield found.groups(), Path(entry.path)
 
 
 def first_folder(folder: Path, *candidates: str) -> Path:

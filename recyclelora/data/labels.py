@@ -117,7 +117,7 @@ def common_space(source: LabelSpace, target: LabelSpace) -> Common:
             raise InputError(f"two label spaces have the name {source.name} and different classes: the data set was "
                              "declared anew since the model was trained; give the new classes a name of their own")
         return Common(source, keep, keep)
-    first, second = sorted((source, target))
+    first, second = sorted((source, target), key=lambda space: (len(space.classes), space.name))
     parts = dict(zip((first.name, second.name), _merge(first, second), strict=True))
     if IGNORE not in parts[first.name] + parts[second.name]:
         for coarse in (first, second):
@@ -189,7 +189,8 @@ def _group(coarse: LabelSpace, parts: Mapping[str, list[int]], source: LabelSpac
 
 def _join(first: LabelSpace, second: LabelSpace, parts: Mapping[str, list[int]], source: LabelSpace,
           target: LabelSpace) -> Common:
-    """Merged classes are named by the side that needs fewer words, and drawn in the colour of the first one."""
+    """Merged classes are named by the side that needs fewer words, the coarser one where both need as many, and drawn
+    in the colour of the first that the coarser side (`first`) has in them."""
     count = len(set(parts[first.name]) - {IGNORE})
     inside, beside = ([[name for name, part in zip(space.classes, parts[space.name], strict=True) if part == merged]
                        for merged in range(count)] for space in (first, second))
@@ -202,7 +203,7 @@ def _join(first: LabelSpace, second: LabelSpace, parts: Mapping[str, list[int]],
     if IGNORE in parts[source.name]:
         source_lut[np.flatnonzero(np.array(parts[source.name]) == IGNORE)] = len(names)
         names, palette = [*names, NO_COUNTERPART], [*palette, (255, 255, 255)]
-    return Common(LabelSpace(f"{first.name}/{second.name}", tuple(names), tuple(palette)), source_lut, target_lut)
+    return Common(LabelSpace("/".join(sorted(parts)), tuple(names), tuple(palette)), source_lut, target_lut)
 
 
 def _lut(parts: Sequence[int]) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """What a trial leaves for others: its model as safetensors files beside its config, and how to load it again."""
 
+import json
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from safetensors.torch import save_file
 
 from recyclelora.adapters import AdapterError, load_adapter, save_adapter
 from recyclelora.config import Config, Frozen
-from recyclelora.data.labels import SPACES, LabelSpace
+from recyclelora.data.labels import SPACES, Grouping, LabelSpace
 from recyclelora.errors import InputError
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import Segmentor, build_segmentor
@@ -31,7 +32,8 @@ class Model(NamedTuple):
 def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Identity, space: LabelSpace) -> None:
     """Write `adapter.safetensors` (adapters alone, tied to their base) and `head.safetensors` into a trial's folder,
     which holds its `config.yaml` already."""
-    about = {"fingerprint": identity.fingerprint, "weights_sha256": identity.weights.sha256, "label_space": space.name}
+    about = {"fingerprint": identity.fingerprint, "weights_sha256": identity.weights.sha256, "label_space": space.name,
+             "label_space_classes": json.dumps(space._asdict())}
     if not isinstance(config.adapter, Frozen):
         save_adapter(segmentor.vit, folder / ADAPTER, metadata=about)
     head = {name: tensor.detach().cpu().contiguous() for name, tensor in segmentor.state_dict().items()
@@ -61,10 +63,25 @@ def load_model(folder: Path, cache: Path) -> Model:
             load_adapter(vit, folder / ADAPTER)
         except AdapterError as error:
             raise InputError(str(error)) from None
-    space = SPACES[about["label_space"]]
+    space = _read_space(about, folder / HEAD)
     segmentor = build_segmentor(vit, num_classes=len(space.classes), head=head_shape(config))
     _fill_head(segmentor, head, folder / HEAD)
     return Model(segmentor.eval(), config, space, about["fingerprint"])
+
+
+def _read_space(about: dict[str, str], path: Path) -> LabelSpace:
+    """The classes that the file itself tells, so that a declared space needs no declaration; files of before name one
+    that the program knows."""
+    try:
+        if "label_space_classes" not in about:
+            return SPACES[about["label_space"]]
+        told = json.loads(about["label_space_classes"])
+        groups = tuple(Grouping(fine, tuple((inner, outer) for inner, outer in pairs))
+                       for fine, pairs in told["groups"])
+        palette = tuple((int(red), int(green), int(blue)) for red, green, blue in told["palette"])
+        return LabelSpace(told["name"], tuple(told["classes"]), palette, groups)
+    except (KeyError, ValueError, TypeError):
+        raise InputError(f"{path}: does not tell which classes its model predicts") from None
 
 
 def _fill_head(segmentor: Segmentor, head: dict, path: Path) -> None:  # type: ignore[type-arg]

@@ -12,7 +12,7 @@ import torch
 from recyclelora.adapters import AdapterError, adapt
 from recyclelora.config import Backbone, Config, Frozen, RecycleLoRA, fingerprint
 from recyclelora.data.datasets import DomainData, open_domain
-from recyclelora.data.labels import Common, common_space
+from recyclelora.data.labels import Common, LabelSpace, common_space
 from recyclelora.data.sizes import size_of
 from recyclelora.data.transforms import Recipe, check_recipe
 from recyclelora.documents import nearest
@@ -207,10 +207,13 @@ def recipe(config: Config) -> Recipe:
 
 
 def commons(domains: Domains) -> dict[str, Common]:
-    """The label space in which each domain is scored: the coarser of the source's and its own."""
-    source = domains.train.space
-    scored = {"source": domains.source_val, **domains.targets}
-    return {name: common_space(source, data.space) for name, data in scored.items()}
+    """The label space in which each domain is scored: the common space of the source's and its own."""
+    return {name: common_space(domains.train.space, space) for name, space in scored_spaces(domains).items()}
+
+
+def scored_spaces(domains: Domains) -> dict[str, LabelSpace]:
+    """The label space of each domain that is scored, as its labels are."""
+    return {name: data.space for name, data in {"source": domains.source_val, **domains.targets}.items()}
 
 
 def protocol(config: Config) -> str:

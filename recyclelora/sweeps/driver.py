@@ -64,8 +64,8 @@ def layered(space: Space, knobs: Knobs, seed: int, places: Places) -> Settings:
 
 def job_of(config: Config, places: Places, *, cell: str, knobs: Knobs, sweep_name: str) -> Job:
     identity = build.identify(config, places)
-    spaces = {common.space.name for common in build.commons(build.open_domains(config, places)).values()}
-    tags = tags_of(config, identity, "+".join(sorted(spaces))) | commit_tags() | {"cell": cell, "sweep": sweep_name}
+    tags = tags_of(config, identity, build.open_domains(config, places)) | commit_tags()
+    tags |= {"cell": cell, "sweep": sweep_name}
     flat = flatten(config)
     if config.backbone.weights:
         flat["backbone.weights"] = str(identity.weights.path.resolve())  # a worker has another working directory

@@ -26,6 +26,7 @@ from recyclelora.sweeps.artifacts import save_model, write_atomically
 from recyclelora.sweeps.build import Domains, Identity, Places
 from recyclelora.sweeps.device import arithmetic_of, forget_peak, name_of, num_workers, peak_memory
 from recyclelora.sweeps.history import History, read_history
+from recyclelora.sweeps.mapping import label_tags
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import score_during, score_finally
 from recyclelora.sweeps.selection import Selector
@@ -82,10 +83,10 @@ def read_record(folder: Path) -> Record | None:
         return None
 
 
-def tags_of(config: Config, identity: Identity, label_space: str) -> dict[str, str]:
+def tags_of(config: Config, identity: Identity, domains: Domains) -> dict[str, str]:
     """What a table must know of a run beside its metrics."""
     return {"fingerprint": identity.fingerprint, "seed": str(config.seed), "protocol": build.protocol(config),
-            "selection": config.evaluation.selection, "label_space": label_space,
+            "selection": config.evaluation.selection, **label_tags(domains.train.space, build.scored_spaces(domains)),
             "weights_sha256": identity.weights.sha256, "weights_source": identity.weights.source,
             "data_fingerprint": identity.data_fingerprint}
 
@@ -100,9 +101,7 @@ def _train_and_score(config: Config, places: Places, identity: Identity, folder:
     if config.training.start is not None:
         begin_from(segmentor, places.trial(config.training.start), weights_sha256=identity.weights.sha256)
     build.arrange(segmentor.to(device), config, device)
-    spaces = sorted({common.space.name for common in build.commons(domains).values()})
-    tags = {**tags_of(config, identity, "+".join(spaces)), "device": name_of(device),
-            "arithmetic": arithmetic_of(device)}
+    tags = {**tags_of(config, identity, domains), "device": name_of(device), "arithmetic": arithmetic_of(device)}
     selector = Selector(config.evaluation.selection, folder)
     try:
         seconds = _train(config, segmentor, domains, folder, identity.fingerprint, selector, report, device)

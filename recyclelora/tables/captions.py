@@ -1,8 +1,9 @@
 """What has to be said beneath a table: how its numbers were taken, from what, and what is missing from them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from recyclelora.sweeps.mapping import Classes, Scoring, describe, read_scoring
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.runs import DeletedRun
 from recyclelora.tables.cells import Cell
@@ -60,20 +61,39 @@ def describe_origin(records: Sequence[Record], metrics: Sequence[str]) -> list[s
 
 
 def _label_spaces(records: Sequence[Record]) -> str:
-    """Which domains are scored in which label space, where the runs tell; otherwise what spaces there are."""
+    """Which domains are scored in which label space, and how classes were mapped, where the runs tell; otherwise what
+    spaces there are."""
+    told = {_kind(record): scoring for record in records if (scoring := read_scoring(record.tags))}
+    if told and told.keys() >= {_kind(record) for record in records}:
+        return _mapped(told)
     named = sorted({name for record in records for name in record.tags.get("label_space", "").split("+") if name})
     if len(named) < 2:
         return ", ".join(named) or "unknown"
     scored: dict[str, dict[str, None]] = {}
-    samples = {(record.tags.get("label_space"), str(record.config.get("data.source")),
-                str(record.config.get("data.targets"))): record for record in reversed(records)
-               if record.outcome == "finished"}
+    samples = {_kind(record): record for record in reversed(records) if record.outcome == "finished"}
     for _, record in sorted(samples.items(), key=lambda item: tuple(map(str, item[0]))):
         for domain, space in spaces_of(record).items():
             scored.setdefault(space, {})[domain] = None
     if set(scored) != set(named):
         return ", ".join(named)
     return "; ".join(f"{space} ({', '.join(scored[space])})" for space in named)
+
+
+def _kind(record: Record) -> tuple[str, ...]:
+    """What decides the label spaces of a run."""
+    return tuple(str(record.tags.get("label_space") if key == "label_space" else record.config.get(key))
+                 for key in ("label_space", "data.source", "data.targets"))
+
+
+def _mapped(told: Mapping[tuple[str, ...], Scoring]) -> str:
+    scored: dict[str, dict[str, None]] = {}
+    maps: dict[str, dict[str, Classes]] = {}
+    for _, scoring in sorted(told.items()):
+        for domain, space in scoring.spaces.items():
+            scored.setdefault(space, {})[domain] = None
+        for space, each in scoring.maps.items():
+            maps.setdefault(space, {}).update(each)
+    return describe({space: tuple(domains) for space, domains in scored.items()}, maps)
 
 
 def _apart(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:

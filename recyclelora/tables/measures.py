@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from recyclelora.data.labels import SPACES
+from recyclelora.sweeps.mapping import read_scoring
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.statement import Statement
 from recyclelora.tables.cells import Cell
@@ -77,8 +78,10 @@ def mixed(grounds: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
 
 
 def spaces_of(record: Record) -> dict[str, str]:
-    """Domain (or `source`) -> the label space it was scored in, as the names of its classes tell; domains for which
-    they do not tell are left out."""
+    """Domain (or `source`) -> the label space it was scored in, as its tag or else the names of its classes tell;
+    domains for which they do not tell are left out."""
+    if scoring := read_scoring(record.tags):
+        return scoring.spaces
     named = [name for name in record.tags.get("label_space", "").split("+") if name]
     domains = ["source", *_targets(record)]
     if len(named) == 1:

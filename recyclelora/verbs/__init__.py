@@ -1,6 +1,7 @@
 """What each verb of the command line does: read, call the rooms, print. Each returns its exit code."""
 
-from recyclelora.verbs.look import data, ui, weights
+from recyclelora.verbs.data import data
+from recyclelora.verbs.look import ui, weights
 from recyclelora.verbs.models import evaluate, predict, train
 from recyclelora.verbs.results import analyse, explain, tables
 from recyclelora.verbs.results import write_report as report

@@ -1,15 +1,26 @@
 """What the verbs share: the console, where things are, and the store that is there already."""
 
 import argparse
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recyclelora.errors import InputError
 from recyclelora.sweeps.build import Places
 
 CONSOLE = Console(soft_wrap=True)
+Item = TypeVar("Item")
+
+
+def watched(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """The items, with a bar on the terminal's error stream while they come; nothing where there is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield from progress.track(items, total=total, description=what)
 
 
 def places_of(given: argparse.Namespace) -> Places:

@@ -38,6 +38,7 @@ class DataSet(NamedTuple):
     licence: str
     reference: str
     held_out: bool = False
+    declared: str = ""  # a hash of what a declaration says of the labels; "" for a set that the program knows itself
 
 
 def pair_with(

@@ -1,0 +1,214 @@
+"""`data`: which domains there are, whether what is on disk is whole and sound, and what must be made of it first."""
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from recyclelora.data import scenes
+from recyclelora.data.census import Census, inspect
+from recyclelora.data.datasets import DOMAINS, DomainData, find_folder, find_set, open_domain
+from recyclelora.data.declared import declarations
+from recyclelora.data.labels import CITYSCAPES19, IGNORE
+from recyclelora.data.prepare import prepare_mapillary
+from recyclelora.data.sets.mapillary import HALF, MAPILLARY
+from recyclelora.data.sheet import Row, draw_sheet
+from recyclelora.data.transforms import Size
+from recyclelora.documents import nearest
+from recyclelora.errors import InputError
+from recyclelora.sweeps.build import Places
+from recyclelora.verbs.room import CONSOLE, places_of, watched
+
+ACTIONS = ("check", "prepare")
+ERRORS = Console(stderr=True, soft_wrap=True)  # for what is no result, so that --json stays JSON
+OWN = "Apache-2.0"  # of what is rendered here, as of the code
+SHOWN, MOST_SIZES = 8, 3  # samples on a contact sheet, sizes that are listed before they are only counted
+WORKERS = max(1, min(16, os.cpu_count() or 1))
+
+
+class Part(NamedTuple):
+    """One split of a domain as it was found; `fingerprint` is empty where a file could not be read."""
+
+    data: DomainData
+    official: int | None
+    census: Census
+    fingerprint: str
+
+
+def data(given: argparse.Namespace) -> int:
+    words = list(given.what)
+    action = words.pop(0) if words and words[0] in ACTIONS else "check"
+    if not given.what:
+        return _list(places_of(given), as_json=given.json)
+    if len(words) != 1:
+        near = "" if given.what[0] in ACTIONS else nearest(given.what[0], ACTIONS)
+        raise InputError(f"data {' '.join(given.what)}: expected `data check DOMAIN` or `data prepare DOMAIN`{near}")
+    return {"check": _check, "prepare": _prepare}[action](words[0], given)
+
+
+def _list(places: Places, *, as_json: bool) -> int:
+    rows = [_describe(domain, places) for domain in {**DOMAINS, **declarations(places.data_root)}]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    splits = list(dict.fromkeys(split for row in rows for split in row["splits"]))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("domain", no_wrap=True)
+    for split in splits:
+        table.add_column(split, justify="right")
+    table.add_column("labels")
+    table.add_column("here")
+    for row in rows:
+        counts = [row["splits"].get(split, "") for split in splits]
+        table.add_row(row["domain"], *("?" if count is None else f"{count:,}" if count else "" for count in counts),
+                      row["space"], row["here"])
+    CONSOLE.print(table)
+    root = f"in {places.data_root}" if places.data_root else "nowhere: set DATA_ROOT or --data-root"
+    licences: dict[str, list[str]] = {}
+    for row in rows:
+        licences.setdefault(row["licence"], []).append(row["domain"])
+    for licence, domains in licences.items():
+        CONSOLE.print(f"{licence or 'no licence told'}: {', '.join(domains)}", highlight=False, markup=False)
+    CONSOLE.print(f"Official numbers of images. Looked for {root}. `recyclelora data check DOMAIN` reads all of one.",
+                  highlight=False)
+    return 0
+
+
+def _describe(domain: str, places: Places) -> dict[str, Any]:
+    try:
+        known = find_set(domain, places.data_root)
+    except InputError as error:
+        return {"domain": domain, "splits": {}, "space": "", "licence": "", "here": f"wrong: {error}"}
+    if known is None:
+        return {"domain": domain, "splits": dict(scenes.SPLITS), "space": CITYSCAPES19.name, "licence": OWN,
+                "here": "rendered"}
+    try:
+        here = find_folder(known, domain, places.data_root).name + "/"
+    except InputError:
+        here = "no"
+    return {"domain": domain, "splits": dict(known.domains[domain]), "space": known.space.name,
+            "licence": known.licence, "here": here}
+
+
+def _check(domain: str, given: argparse.Namespace) -> int:
+    """Read every sample of a domain, of one split or all; 1 where anything is wrong with it, all of which is listed."""
+    places = places_of(given)
+    known = find_set(domain, places.data_root)
+    official = dict(known.domains[domain] if known else scenes.SPLITS)
+    parts, problems = list[Part](), list[str]()
+    for split in [given.split] if given.split else official:
+        try:
+            opened = _open(domain, split, given.images, places)
+        except InputError as error:
+            if given.split or len(problems) + 1 == len(official):
+                raise
+            problems.append(f"{split}: {error}")
+        else:
+            parts.append(_examine(opened, official[split], problems))
+    if given.sheet:
+        _draw(parts, given.sheet)
+    if given.json:
+        print(json.dumps({"domain": domain, "licence": known.licence if known else OWN, "problems": problems,
+                          "splits": {part.data.split: _as_json(part) for part in parts}}, indent=1))
+        return 1 if problems else 0
+    _print(domain, parts, known.size if known else None)
+    for problem in problems:
+        CONSOLE.print(problem, style="red", highlight=False, markup=False)
+    faults = f"{len(problems)} fault{'s' if len(problems) > 1 else ''}"
+    CONSOLE.print(faults if problems else "all readable and sound", highlight=False)
+    return 1 if problems else 0
+
+
+def _open(domain: str, split: str, limit: int | None, places: Places) -> DomainData:
+    whole = open_domain(domain, split, root=places.data_root, cache=places.cache)
+    if limit is None or limit >= len(whole):
+        return whole
+    return open_domain(domain, split, root=places.data_root, cache=places.cache, limit=limit)
+
+
+def _examine(opened: DomainData, official: int | None, problems: list[str]) -> Part:
+    census = Census()
+    for finding in watched(inspect(opened, WORKERS), len(opened), f"{opened.domain} {opened.split}"):
+        census.count(finding)
+    found, fingerprint = sorted(census.problems), ""
+    if not found:
+        try:
+            fingerprint = opened.fingerprint()
+        except InputError as error:
+            found.append(str(error))
+    problems += found
+    return Part(opened, official, census, fingerprint)
+
+
+def _print(domain: str, parts: Sequence[Part], size: Size | None) -> None:
+    table = Table("split", "images", "official", "sizes", "fingerprint", title=domain, box=SIMPLE_HEAD, pad_edge=False)
+    for part in parts:
+        official = "not known" if part.official is None else f"{part.official:,}"
+        sizes = [f"{width}x{height}" + (f" ({count})" if len(part.census.sizes) > 1 else "")
+                 for (height, width), count in part.census.sizes.most_common(MOST_SIZES)]
+        more = len(part.census.sizes) - MOST_SIZES
+        listed = ", ".join([*sizes, *([f"{more} others"] if more > 0 else [])])
+        other = size is not None and part.census.sizes and set(part.census.sizes) != {size}
+        table.add_row(part.data.split, f"{part.census.images:,}", official,
+                      listed + (f"; official: {size[1]}x{size[0]}" if other and size else ""),
+                      part.fingerprint[:12] or "none: faults")
+    CONSOLE.print(table)
+    histogram = Table("class", title=parts[0].data.space.name, box=SIMPLE_HEAD, pad_edge=False)
+    for part in parts:
+        histogram.add_column(f"{part.data.split} %", justify="right")
+        histogram.add_column("images", justify="right")
+    for train_id, name in [*enumerate(parts[0].data.space.classes), (IGNORE, "ignored")]:
+        shares = [(100 * part.census.pixels[train_id] / max(1, part.census.pixels.sum()), part.census.holding[train_id])
+                  for part in parts]
+        histogram.add_row(name, *(text for share, images in shares for text in (f"{share:.2f}", f"{images:,}")))
+    CONSOLE.print(histogram)
+
+
+def _as_json(part: Part) -> dict[str, Any]:
+    names = {**dict(enumerate(part.data.space.classes)), IGNORE: "ignored"}
+    return {"images": part.census.images, "official": part.official, "label_space": part.data.space.name,
+            "fingerprint": part.fingerprint,
+            "sizes": {f"{width}x{height}": count for (height, width), count in part.census.sizes.most_common()},
+            "pixels": {name: int(part.census.pixels[train_id]) for train_id, name in names.items()},
+            "images_holding": {name: int(part.census.holding[train_id]) for train_id, name in names.items()}}
+
+
+def _draw(parts: Sequence[Part], path: Path) -> None:
+    """Samples from all over each split, passing over those that cannot be read."""
+    rows = []
+    each = -(-SHOWN // max(1, len(parts)))
+    for part in parts:
+        for place in np.linspace(0, len(part.data) - 1, min(each, len(part.data))).round().astype(int).tolist():
+            try:
+                sample = part.data[place]
+            except InputError:
+                continue
+            rows.append(Row(f"{sample.domain} {part.data.split}: {sample.name}", sample.image, sample.label))
+    if not rows:
+        raise InputError(f"{path}: nothing to draw: none of the samples tried can be read")
+    try:
+        draw_sheet(rows, parts[0].data.space).save(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
+    ERRORS.print(path, highlight=False)
+
+
+def _prepare(domain: str, given: argparse.Namespace) -> int:
+    places = places_of(given)
+    known = find_set(domain, places.data_root)
+    if known != MAPILLARY:
+        raise InputError(f"{domain} is read as it is{'' if known else ' rendered'}: there is nothing to prepare")
+    folder = find_folder(known, domain, places.data_root)
+    news = prepare_mapillary(folder, workers=os.cpu_count() or 1)
+    done, total = next(news)
+    for _ in watched(news, total - done, "half-size copies"):
+        pass
+    CONSOLE.print(f"{total} half-size images and labels are in {folder / HALF}", highlight=False)
+    return 0

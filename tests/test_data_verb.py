@@ -1,0 +1,139 @@
+"""`recyclelora data`: what is listed, and that whatever is wrong with a data set is found, all of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recyclelora.cli import main
+from recyclelora.data.census import Census, inspect
+from recyclelora.data.datasets import DOMAINS, open_domain
+from tests import trees
+from tests.test_declared import WHOLE
+from tests.test_declared import write as declare
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Exit code, output and errors of `recyclelora data ...` with `tmp_path` as data root."""
+    monkeypatch.delenv("DATA_ROOT", raising=False)
+    monkeypatch.setenv("RECYCLELORA_CACHE", str(tmp_path / "cache"))
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main(["data", *words, "--data-root", str(tmp_path)])
+        return code, *capfd.readouterr()
+
+    return run
+
+
+def test_all_domains_are_listed_with_what_is_known_of_them(tmp_path: Path, call: Call) -> None:
+    trees.write_camvid(tmp_path)
+    declare(tmp_path)
+    declare(tmp_path, WHOLE.replace("licence", "license"), name="spoilt")
+    code, output, _ = call("--json")
+    rows = {row["domain"]: row for row in json.loads(output)}
+    assert code == 0 and list(rows) == [*DOMAINS, "spoilt", "trails"]
+    assert rows["camvid"]["here"] == "camvid/" and rows["gtav"]["here"] == "no"
+    assert rows["scenes-day"]["here"] == "rendered" and rows["gtav"]["splits"]["train"] == 24966
+    assert rows["trails"] == {"domain": "trails", "splits": {"train": 4, "val": 2}, "space": "trails", "here": "trails/",
+                              "licence": "CC BY 4.0"}
+    assert "license: unknown key of a data set" in rows["spoilt"]["here"]
+    code, output, _ = call()
+    assert code == 0 and "24,966" in output and "CC BY 4.0: trails" in output
+
+
+def test_a_sound_set_is_counted(tmp_path: Path, call: Call) -> None:
+    folder = trees.write_camvid(tmp_path)
+    code, output, _ = call("check", "camvid", "--json", "--sheet", str(tmp_path / "sheet.png"))
+    found = json.loads(output)
+    assert code == 0 and found["problems"] == [] and list(found["splits"]) == ["train", "val", "test"]
+    train = found["splits"]["train"]
+    assert train["images"] == 4 and train["official"] == 367 and train["sizes"] == {"24x16": 4}
+    raw = np.concatenate([np.array(Image.open(path)).ravel() for path in (folder / "trainannot").iterdir()])
+    assert train["pixels"]["road"] == int((raw == 3).sum()) and train["pixels"]["ignored"] == int((raw == 11).sum())
+    assert train["images_holding"]["road"] == 4
+    opened = open_domain("camvid", "train", root=tmp_path, cache=tmp_path / "elsewhere")
+    assert train["fingerprint"] == opened.fingerprint()
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 600 and sheet.height > 9 * 200  # three samples of each split
+    code, output, _ = call("camvid", "--split", "val", "--images", "2")  # as it was called before `check`
+    assert code == 0 and "all readable and sound" in output and "train" not in output
+
+
+def spoil(folder: Path) -> list[str]:
+    """Six things wrong with six files of CamVid; what is to be said of each."""
+    images, labels = folder / "train", folder / "trainannot"
+    (images / "0001TP_000000.png").write_bytes((images / "0001TP_000000.png").read_bytes()[:200])
+    Image.new("L", (24, 16), 34).save(labels / "0006R0_f0001.png")
+    Image.new("L", (20, 16), 3).save(labels / "0016E5_00002.png")
+    Image.new("RGB", (24, 16)).save(labels / "Seq05VD_f0003.png")
+    Image.new("L", (24, 16)).save(images / "0001TP_000004.png")
+    (labels / "0006R0_f0005.png").write_text("no picture")
+    return ["0001TP_000000", "has ids 34", "is 24x16 but its label", "has mode RGB", "has mode L", "it is no PNG file"]
+
+
+def test_everything_wrong_is_listed_and_the_exit_code_is_1(tmp_path: Path, call: Call) -> None:
+    complaints = spoil(trees.write_camvid(tmp_path, n=8))
+    code, output, errors = call("check", "camvid", "--json")
+    found = json.loads(output)
+    assert code == 1 and len(found["problems"]) == 6 and "Traceback" not in errors
+    for complaint in complaints:
+        assert sum(complaint in problem for problem in found["problems"]) == 1, complaint
+    assert found["splits"]["train"]["fingerprint"] == "" != found["splits"]["val"]["fingerprint"]
+    assert found["splits"]["train"]["images"] == 8 and sum(found["splits"]["train"]["sizes"].values()) == 2
+    code, output, _ = call("check", "camvid", "--sheet", str(tmp_path / "sheet.png"))
+    assert code == 1 and output.count("trainannot") == 4 and "6 faults" in output and (tmp_path / "sheet.png").exists()
+
+
+def test_a_split_that_cannot_be_listed_does_not_keep_the_others_from_being_read(tmp_path: Path, call: Call) -> None:
+    folder = trees.write_camvid(tmp_path)
+    (folder / "valannot" / "0001TP_000000.png").unlink()
+    code, output, _ = call("check", "camvid")
+    assert code == 1 and "val: image" in output and "has no label" in output and "1 fault\n" in output
+    assert call("check", "camvid", "--split", "val")[0] == 2
+
+
+@pytest.mark.parametrize(("words", "complaint"), [
+    (["check", "camvid"], "DATA_ROOT or --data-root must hold camvid/"),
+    (["chekc", "camvid"], "expected `data check DOMAIN` or `data prepare DOMAIN`; did you mean check?"),
+    (["check"], "expected `data check DOMAIN`"),
+    (["check", "scenes-dya"], "scenes-day"),
+    (["prepare", "camvid"], "camvid is read as it is: there is nothing to prepare"),
+    (["prepare", "scenes-day"], "is read as it is rendered"),
+    (["prepare", "mapillary"], "mapillary needs"),
+    (["check", "scenes-day", "--split", "trian"], "did you mean 'train'?"),
+    (["check", "scenes-day", "--split", "val", "--images", "1", "--sheet", "/nowhere/x.png"], "/nowhere/x.png: cannot"),
+    (["check", "scenes-day", "--split", "val", "--images", "1", "--sheet", "x.wrong"], "x.wrong: cannot be written")])
+def test_what_cannot_be_done_is_one_line(call: Call, words: list[str], complaint: str) -> None:
+    code, _, errors = call(*words)
+    assert code == 2 and complaint in errors and errors.count("\n") == 1
+
+
+def test_half_size_copies_are_made_once(tmp_path: Path, call: Call) -> None:
+    trees.write_mapillary(tmp_path, n=3, half=False)
+    code, output, _ = call("check", "mapillary")
+    assert code == 1 and "`recyclelora data prepare mapillary` makes these" in output
+    for _ in range(2):
+        code, output, _ = call("prepare", "mapillary")
+        assert code == 0 and "3 half-size images and labels are in" in output
+    assert call("check", "mapillary")[0] == 0
+
+
+def test_every_sample_is_found_once_whatever_the_number_of_threads(tmp_path: Path) -> None:
+    trees.write_camvid(tmp_path, n=11)
+    data = open_domain("camvid", "train", root=tmp_path, cache=tmp_path / "cache")
+    one, many = Census(), Census()
+    for census, workers in ((one, 1), (many, 7)):
+        names = []
+        for finding in inspect(data, workers):
+            census.count(finding)
+            names.append(finding.name)
+        assert sorted(names) == list(data.names)
+    assert np.array_equal(one.pixels, many.pixels) and np.array_equal(one.holding, many.holding)
+    assert one.sizes == many.sizes and one.images == many.images == 11
