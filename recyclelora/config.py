@@ -17,7 +17,7 @@ NUMERICS = 1  # raise it with any change that alters a trained number: it is par
 
 # Settings that came after the first runs, each with the value that means what was done before it existed. At that value
 # a setting is no part of a fingerprint, so that runs of before are still found.
-LATER: dict[str, Plain] = {}
+LATER: dict[str, Plain] = {"backbone.resize": "plain"}
 
 Int = Annotated[int, Strict()]
 Real = Annotated[float, Strict(), AllowInfNan(False)]
@@ -43,6 +43,7 @@ def _fill(owner: object, name: str, value: object) -> None:
 class Backbone:
     name: Name = "dinov2_large"
     patch_size: Positive | None = 16  # None keeps the checkpoint's own (14 for DINOv2)
+    resize: Literal["plain", "flexible"] = "plain"  # of patches and positions: as the authors, or as FlexiViT and timm
     weights: Annotated[str, Strict()] | None = None  # a safetensors file; None looks in the cache, hub and registry
 
 
