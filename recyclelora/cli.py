@@ -35,6 +35,7 @@ VERBS = {
     "report": "write the page of each experiment: verdict, tables, figures, provenance",
     "analyse": "analyse the adapters of runs that ended without it",
     "show": "print a resolved config with the origin of each value, or the trials of a space",
+    "backbones": "list the backbones: layers, adapter parameters, patch size, normalisation, licence",
     "weights": "find, download or convert pretrained weights; print file and sha256",
     "data": "list domains, check that one is whole and sound, or prepare it",
     "ui": "open MLflow's pages on the results (127.0.0.1)",
@@ -106,6 +107,9 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("--at", metavar="BASE", help="which base of an experiment [its first]")
     show.add_argument("--cell", action="append", default=[], metavar="CELL", help="the plan of one cell")
     show.add_argument("--json", action="store_true")
+
+    made["backbones"].add_argument("names", nargs="*", metavar="BACKBONE", help="only these [all]")
+    made["backbones"].add_argument("--json", action="store_true")
 
     weights = made["weights"]
     weights.add_argument("backbone", nargs="?", default="dinov2_small")

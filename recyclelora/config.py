@@ -18,10 +18,10 @@ NUMERICS = 1  # raise it with any change that alters a trained number: it is par
 # Settings that came after the first runs, each with the value that means what was done before it existed. At that value
 # a setting is no part of a fingerprint, so that runs of before are still found.
 LATER: dict[str, Plain] = {
-    "adapter.weight_decay_multiplier": 0.0, "data.resize": "edges", "data.base": None, "data.pad": "black",
-    "training.warmup_start": 1e-2, "training.decay_queries": True, "training.accumulate": 1, "training.compile": False,
-    "training.ema_start": None, "training.ema_momentum": None, "training.start": None, "evaluation.scales": [1.0],
-    "evaluation.flip": False}
+    "backbone.resize": "plain", "adapter.weight_decay_multiplier": 0.0, "data.resize": "edges", "data.base": None,
+    "data.pad": "black", "training.warmup_start": 1e-2, "training.decay_queries": True, "training.accumulate": 1,
+    "training.compile": False, "training.ema_start": None, "training.ema_momentum": None, "training.start": None,
+    "evaluation.scales": [1.0], "evaluation.flip": False}
 # Of these, None says that another setting left this one nothing to act on: no part of a fingerprint either.
 IDLE = ("training.warmup_start",)
 
@@ -49,6 +49,7 @@ def _fill(owner: object, name: str, value: object) -> None:
 class Backbone:
     name: Name = "dinov2_large"
     patch_size: Positive | None = 16  # None keeps the checkpoint's own (14 for DINOv2)
+    resize: Literal["plain", "flexible"] = "plain"  # of patches and positions: as the authors, or as FlexiViT and timm
     weights: Annotated[str, Strict()] | None = None  # a safetensors file; None looks in the cache, hub and registry
 
 

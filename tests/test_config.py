@@ -80,6 +80,7 @@ def test_another_method_starts_from_its_own_defaults() -> None:
     (["adapter.roles=[qkv, qkv]"], "adapter.roles: name each role once"),
     (["adapter.roles=[]"], "adapter.roles: name each role once, and at least one"),
     (["adapter.roles=[query]"], "adapter.roles: 'query'"),
+    (["backbone.resize=bilinear"], "backbone.resize: 'bilinear': must be 'plain' or 'flexible'"),
     (["training.lr=.nan"], "training.lr: nan: must be a finite number"),
     (["training.lr=.inf"], "training.lr: inf: must be a finite number"),
     (["training.lr=0"], "training.lr: 0: must be greater than 0"),
@@ -136,7 +137,8 @@ def name(config: Config, weights: str = "w", data: str = "d") -> str:
 
 
 OTHER = {  # another legal value of each setting
-    "seed": 1, "backbone.name": "dinov2_base", "backbone.patch_size": 14, "backbone.weights": "x.safetensors",
+    "seed": 1, "backbone.name": "dinov2_base", "backbone.patch_size": 14, "backbone.resize": "flexible",
+    "backbone.weights": "x.safetensors",
     "adapter.method": "frozen", "adapter.init": "svd", "adapter.main.rank": 8, "adapter.main.end": "major",
     "adapter.main.lr_multiplier": 2.0, "adapter.sub.rank": 2, "adapter.sub.end": "minor",
     "adapter.sub.lr_multiplier": 1.0, "adapter.scaling": "per_adapter", "adapter.alpha": 2.0, "adapter.roles": ["proj"],

@@ -13,7 +13,8 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
 from recyclelora.errors import InputError
-from recyclelora.models.loading import load_strict, resize_patch, resize_position
+from recyclelora.models.loading import load_strict
+from recyclelora.models.resizing import resize_patch, resize_position
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def load_model(folder: Path, cache: Path) -> Model:
         raise InputError(f"{folder}: trained on weights {about['weights_sha256'][:12]}, but {weights.path} is "
                          f"{weights.sha256[:12]}; name the right file with backbone.weights")
     vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size, image_size=config.data.crop,
-                         weights=weights.path)
+                         weights=weights.path, resize=config.backbone.resize)
     if not isinstance(config.adapter, Frozen):
         try:
             load_adapter(vit, folder / ADAPTER)

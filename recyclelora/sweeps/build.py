@@ -99,9 +99,10 @@ def _data_fingerprints(source: str, targets: tuple[str, ...], train: int | None,
 
 
 @functools.lru_cache(maxsize=8)
-def _verify(backbone: Backbone, weights: Path) -> None:
+def _verify(backbone: Backbone, weights: Path, image_size: tuple[int, int]) -> None:
     """Load the weights once, strictly: a wrong file is refused before any trial starts."""
-    build_backbone(backbone.name, patch_size=backbone.patch_size, image_size=(224, 224), weights=weights)
+    build_backbone(backbone.name, patch_size=backbone.patch_size, image_size=image_size, weights=weights,
+                   resize=backbone.resize)
 
 
 def _short_digest(data: dict[str, str]) -> str:
@@ -127,7 +128,7 @@ def check(config: Config, places: Places) -> dict[str, int]:
     if len(domains.train) < config.data.batch_size:
         raise InputError(f"data.train_images: {len(domains.train)} images make no batch of {config.data.batch_size}",
                          key="data.train_images")
-    _verify(config.backbone, find_weights(config, places.cache).path)
+    _verify(config.backbone, find_weights(config, places.cache).path, config.data.crop)
     return _count(config.backbone, config.adapter)
 
 
@@ -146,8 +147,9 @@ def _check_name(backbone: str) -> None:
 @functools.lru_cache(maxsize=256)
 def _count(backbone: Backbone, adapter: Frozen | RecycleLoRA) -> dict[str, int]:
     """Adapts the backbone on the meta device: no weights, no arithmetic, the same checks and counts."""
+    side = 8 * (backbone.patch_size or BACKBONES[backbone.name].patch_size)
     with torch.device("meta"):
-        vit = build_backbone(backbone.name, patch_size=backbone.patch_size, image_size=(224, 224), weights=None)
+        vit = build_backbone(backbone.name, patch_size=backbone.patch_size, image_size=(side, side), weights=None)
     layers = attach(vit, adapter, cache=None, seed=0)
     return {"layers": layers, "adapter": sum(p.numel() for p in vit.parameters() if p.requires_grad)}
 
@@ -176,7 +178,7 @@ def _blamed(message: str) -> str:
 def build(config: Config, weights: Path, cache: Path, num_classes: int) -> Segmentor:
     """The segmentor of a trial: pretrained frozen backbone, adapters, and a head initialised from the seed."""
     vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size, image_size=config.data.crop,
-                         weights=weights)
+                         weights=weights, resize=config.backbone.resize)
     attach(vit, config.adapter, cache=cache, seed=config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # the head's initialisation

@@ -1,5 +1,6 @@
 """What each verb of the command line does: read, call the rooms, print. Each returns its exit code."""
 
+from recyclelora.verbs.backbones import backbones
 from recyclelora.verbs.data import data
 from recyclelora.verbs.look import ui, weights
 from recyclelora.verbs.models import evaluate, predict, train
@@ -8,5 +9,5 @@ from recyclelora.verbs.results import write_report as report
 from recyclelora.verbs.show import show
 from recyclelora.verbs.sweeping import noise, plan, status, sweep
 
-__all__ = ["analyse", "data", "evaluate", "explain", "noise", "plan", "predict", "report", "show", "status", "sweep",
-           "tables", "train", "ui", "weights"]
+__all__ = ["analyse", "backbones", "data", "evaluate", "explain", "noise", "plan", "predict", "report", "show", "status",
+           "sweep", "tables", "train", "ui", "weights"]
