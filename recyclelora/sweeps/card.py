@@ -6,6 +6,7 @@ from typing import Any
 
 from recyclelora.documents import dump
 from recyclelora.sweeps.record import Flat, Record
+from recyclelora.sweeps.snippets import snippet
 
 LICENCES = {  # of the data by the beginning of a domain's name; where this says nothing, the card says so
     "scenes": "rendered by this project's code, Apache-2.0",
@@ -100,61 +101,20 @@ _FILES = {
 
 
 def _loading(facts: Facts) -> str:
-    height, width = facts.model["window"]
-    snippets = {
-        "torch": ("torch alone:", _READ + _TORCH), "onnx": ("ONNX Runtime:", "import onnxruntime\n" + _READ + _ONNX),
-        "timm": ("The ViT with timm alone, and the whole model with this project's code:", _TIMM),
-        "peft": ("The adapters on timm's own ViT, with PEFT. `pretrained.safetensors` stands for the backbone's weights "
-                 f"in timm's names, sha256 {facts.model['backbone']['weights_sha256'][:12]}. `embeddings.safetensors` "
-                 "holds patch and position embeddings as training here resized them; timm does that in another way.",
-                 _PEFT)}
-    architecture = facts.model["backbone"]["timm"].partition(".")[0]
     texts = ["## Loading", _inputs(facts)]
-    for name, (words, code) in snippets.items():
-        if name in facts.formats:
-            filled = code.replace("HEIGHT", str(height)).replace("WIDTH", str(width)).replace("ARCHITECTURE", architecture)
-            texts.append(f"{words}\n\n```python\n{filled}\n```")
+    for name in facts.formats:
+        words = _WORDS[name].format(sha256=facts.model["backbone"]["weights_sha256"][:12])
+        texts.append(f"{words}\n\n```python\n{snippet(name, facts.model)}\n```")
     return "\n\n".join(texts)
 
 
-_READ = """import json
-import torch
-
-about = json.load(open("model.json"))
-mean, std = (torch.tensor(about["input"][key]).view(3, 1, 1) for key in ("mean", "std"))
-rgb = torch.randint(256, (3, HEIGHT, WIDTH))  # in the place of an image
-images = ((rgb / 255 - mean) / std)[None]"""
-
-_TORCH = """
-scores = torch.export.load("segmentor.pt2").module()(images)
-label = scores.argmax(1)  # (1, HEIGHT, WIDTH), numbers of about["classes"]"""
-
-_ONNX = """
-session = onnxruntime.InferenceSession("segmentor.onnx")
-(scores,) = session.run(["scores"], {"images": images.numpy()})
-label = scores.argmax(1)  # (1, HEIGHT, WIDTH), numbers of about["classes"]"""
-
-_TIMM = """import timm
-vit = timm.create_model("local-dir:timm", pretrained=True).eval()
-
-import json
-from safetensors.torch import load_file
-from recyclelora.models.segmentor import HeadShape, build_segmentor
-
-about = json.load(open("model.json"))
-segmentor = build_segmentor(vit, num_classes=len(about["classes"]), head=HeadShape(**about["head"])).eval()
-vit_alone = segmentor.load_state_dict(load_file("head.safetensors"), strict=False).missing_keys"""
-
-_PEFT = """import json
-import timm
-from peft import PeftModel
-from safetensors.torch import load_file
-
-arguments = json.load(open("model.json"))["backbone"]["arguments"]
-vit = timm.create_model("ARCHITECTURE", pretrained=True,
-                        pretrained_cfg_overlay={"file": "pretrained.safetensors"}, **arguments)
-vit.load_state_dict(load_file("peft/embeddings.safetensors"), strict=False)
-vit = PeftModel.from_pretrained(vit, "peft").eval()"""
+_WORDS = {
+    "torch": "torch alone:", "onnx": "ONNX Runtime:",
+    "timm": "The ViT with timm alone, and the whole model with this project's code:",
+    "peft": "The adapters on timm's own ViT, with PEFT. `pretrained.safetensors` stands for the backbone's weights "
+            "in timm's names, sha256 {sha256}. `embeddings.safetensors` holds patch and position embeddings as training here "
+            "resized them; timm does that in another way.",
+}
 
 
 def _inputs(facts: Facts) -> str:
