@@ -27,7 +27,7 @@ class _Scores(nn.Module):
 def trace(segmentor: Segmentor, size: tuple[int, int]) -> ExportedProgram:
     """The graph of `segmentor.scores` on the CPU in float32: normalised images (B, 3, *size) of any B >= 1 -> scores
     (B, classes, *size). Holds the weights as they are now, so merge the adapters first; holds no path of this
-    machine and no example images."""
+    machine, no example images, and nothing that asks for gradients."""
     example = torch.zeros(2, 3, *size)
     with torch.no_grad():
         program = torch.export.export(_Scores(segmentor).eval(), (example,), dynamic_shapes=({0: Dim("batch")},))
@@ -35,6 +35,9 @@ def trace(segmentor: Segmentor, size: tuple[int, int]) -> ExportedProgram:
         for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
             for key in ("stack_trace", "from_node"):  # both name the files that were traced
                 node.meta.pop(key, None)
+    for name, tensor in program.state_dict.items():
+        if isinstance(tensor, nn.Parameter):  # the same values, to be run without a graph of gradients
+            program.state_dict[name] = nn.Parameter(tensor.detach(), requires_grad=False)
     program.example_inputs = None
     return program
 

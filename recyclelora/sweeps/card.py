@@ -112,18 +112,19 @@ _WORDS = {
     "torch": "torch alone:", "onnx": "ONNX Runtime:",
     "timm": "The ViT with timm alone, and the whole model with this project's code:",
     "peft": "The adapters on timm's own ViT, with PEFT. `pretrained.safetensors` stands for the backbone's weights "
-            "in timm's names, sha256 {sha256}. `embeddings.safetensors` holds patch and position embeddings as training here "
-            "resized them; timm does that in another way.",
+            "in timm's names, sha256 {sha256}. `embeddings.safetensors` holds patch and position embeddings as they "
+            "were resized for training, which timm does in another way.",
 }
 
 
 def _inputs(facts: Facts) -> str:
     (height, width), stride, size = facts.model["window"], facts.model["stride"], facts.model["size"]
     first = "as it is" if size is None else f"resized (bilinear) to fit inside {size[1]}x{size[0]} pixels"
-    return (f"Images are RGB, (batch, 3, {height}, {width}), normalised by the mean and std in `model.json`; scores "
-            f"are (batch, {len(facts.model['classes'])}, {height}, {width}), one map a class. They are no "
-            f"probabilities; the highest wins. In the evaluation an image was taken {first}, cut into windows of "
-            f"{width}x{height} at a stride of {stride[1]}x{stride[0]}, and the scores averaged where windows overlap.")
+    return (f"Images are RGB, (batch, 3, {height}, {width}), scaled to [0, 1] and normalised by the mean and "
+            f"std in `model.json`; scores are (batch, {len(facts.model['classes'])}, {height}, {width}), one map a "
+            "class. They are no probabilities; the highest wins. In the evaluation an image was taken "
+            f"{first}, cut into windows of {width}x{height} at a stride of {stride[1]}x{stride[0]}, and the scores "
+            "averaged where windows overlap.")
 
 
 def _checks(facts: Facts) -> str:
