@@ -53,7 +53,7 @@ def test_timm_and_peft_load_the_real_backbone(tmp_path: Path, cache: Path, patch
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(3))
     adapted, start = plain.last_features(vit, images), plain.last_features(
         build_backbone("dinov2_small", patch_size=patch, image_size=config.data.crop, weights=weights.path), images)
-    assert float((adapted - start).abs().max()) > 0.05 * float(start.abs().max()), "the adapters must matter here"
+    assert float((adapted - start).abs().max()) > 0.01 * float(start.abs().max()), "the adapters must matter here"
 
     again = timm.create_model("vit_small_patch14_dinov2", num_classes=0, patch_size=patch, img_size=size,
                               dynamic_img_size=True).eval()

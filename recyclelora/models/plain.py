@@ -47,7 +47,8 @@ def read_timm(folder: Path) -> nn.Module:
 
 
 def read_peft(folder: Path, weights: Path, architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """timm's own pretrained ViT from the file `weights`, with the embeddings and the PEFT adapter of `folder`. Needs
+    """timm's own pretrained ViT from the file `weights`, with the embeddings and the PEFT adapter of `folder`, which
+    PEFT merges: timm's attention in EVA02 tiny and small reads `qkv.weight` and would pass by a layer of PEFT's. Needs
     the package peft."""
     from peft import PeftModel
 
@@ -55,9 +56,9 @@ def read_peft(folder: Path, weights: Path, architecture: str, arguments: Mapping
                                  **arguments)
     unknown = vit.load_state_dict(load_file(folder / EMBEDDINGS), strict=False).unexpected_keys
     assert not unknown, unknown
-    adapted: Any = PeftModel.from_pretrained(vit, folder).base_model.model
-    whole: nn.Module = adapted.eval()
-    return whole
+    loaded: Any = PeftModel.from_pretrained(vit, folder)
+    adapted: nn.Module = loaded.merge_and_unload().eval()
+    return adapted
 
 
 @torch.no_grad()

@@ -83,14 +83,14 @@ def _write_formats(model: Model, weights: Weights, formats: Sequence[str], folde
     """Write each format and compare it with the model."""
     vit, images = model.segmentor.vit, _images(model.config)
     differences: dict[str, float | None] = {}
-    adapted = plain.last_features(vit, images)
+    adapters, adapted = adapted_layers(vit), plain.last_features(vit, images)
     if "peft" in formats:
         save_peft(vit, folder / PEFT)
         plain.save_embeddings(vit, folder / PEFT / plain.EMBEDDINGS)
     about = _header(model, weights)
     with merged(vit):
         features = plain.last_features(vit, images)
-        if adapted_layers(vit) or "peft" in formats:
+        if adapters:
             differences["merge"] = _difference(features, adapted)
         if "peft" in formats:
             differences["peft"] = _if_installed("peft", lambda: _difference(

@@ -50,6 +50,7 @@ arguments = json.load(open("model.json"))["backbone"]["arguments"]
 vit = timm.create_model("ARCHITECTURE", pretrained=True,
                         pretrained_cfg_overlay={"file": "pretrained.safetensors"}, **arguments)
 vit.load_state_dict(load_file("peft/embeddings.safetensors"), strict=False)
-vit = PeftModel.from_pretrained(vit, "peft").eval()"""
+vit = PeftModel.from_pretrained(vit, "peft")
+vit = vit.merge_and_unload().eval()  # some of timm's attentions pass by an adapter that is not merged"""
 
 _SNIPPETS = {"torch": _READ + _TORCH, "onnx": "import onnxruntime\n" + _READ + _ONNX, "timm": _TIMM, "peft": _PEFT}
