@@ -27,6 +27,7 @@ VERBS = {
     "train": "train and evaluate one config (a trial), without Ray",
     "evaluate": "score a trained model on any domain",
     "predict": "segment images with a trained model",
+    "export": "write a trained model for PEFT, timm, torch.export or ONNX, with a model card",
     "plan": "what a space or experiment would train, what is there already, and what the rest will cost",
     "noise": "run an experiment's baseline on its seeds, and say how small a difference could be seen",
     "status": "how far each sweep is",
@@ -87,6 +88,11 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("model", type=Path, help="folder of a finished trial, or its fingerprint")
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     predict.add_argument("--out", type=Path, default=None, help="folder for what is drawn [RESULTS/predictions]")
+
+    export = made["export"]
+    export.add_argument("model", type=Path, help="folder of a finished trial, or its fingerprint")
+    export.add_argument("--to", nargs="+", default=["all"], metavar="FORMAT", help="peft, timm, torch, onnx or all")
+    export.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder, or an earlier export")
 
     for name in ("status", "tables", "report", "analyse"):
         made[name].add_argument("sweeps", nargs="*", metavar="SWEEP", help="names of sweeps, or files [all]")

@@ -14,7 +14,7 @@ ORDER = ["errors", "documents", "config", "settings", "adapters", "models", "dat
          "verbs", "cli"]
 OWNERS = {  # who alone may import what
     "ray": {"sweeps/sweep.py"}, "optuna": {"sweeps/sweep.py"}, "mlflow": {"sweeps/tracking.py"}, "timm": {"models/"},
-    "transformers": {"models/"}, "onnx": {"models/"}, "yaml": {"documents.py"}, "rich": {"sweeps/board.py",
+    "transformers": {"models/"}, "onnx": {"models/"}, "onnxruntime": {"models/"}, "onnxscript": {"models/"}, "peft": {"models/"}, "yaml": {"documents.py"}, "rich": {"sweeps/board.py",
     "sweeps/driver.py", "tables/", "verbs/"}, "pydantic": {"config.py", "settings.py"}, "pickle": set(),
     "matplotlib": {"tables/figures/"}, "jinja2": {"tables/report.py"},
 }

@@ -62,7 +62,8 @@ def save_peft(vit: nn.Module, folder: Path) -> None:
     """Write `folder` in PEFT's format, for `PeftModel.from_pretrained` on the plain timm model: one LoRA, scaling 1.
 
     The change to W0 is s B A minus the start's s B0 A0, so its rank is twice the total: lora_A stacks A and A0, lora_B
-    s B and -s B0. Raises AdapterError for a plain model."""
+    s B and -s B0. Merge it after loading where timm's attention reads `qkv.weight` (EVA02 tiny and small, DINOv3): it
+    passes by PEFT's layer. Raises AdapterError for a plain model."""
     adaptation = _adaptation(vit)
     layers = adapted_layers(vit)
     tensors: dict[str, Tensor] = {}

@@ -73,20 +73,25 @@ def _print_scores(metrics: Mapping[str, float]) -> None:
     CONSOLE.print(table)
 
 
-def _find_model(given: argparse.Namespace, places: Places) -> Any:
-    from recyclelora.sweeps.artifacts import load_model
-
-    folder = given.model if given.model.is_dir() else places.trial(str(given.model))
+def folder_of(given: argparse.Namespace, places: Places) -> Path:
+    """The folder of the model that was named by folder or fingerprint."""
+    folder: Path = given.model if given.model.is_dir() else places.trial(str(given.model))
     if not folder.is_dir():
         raise InputError(f"{given.model}: neither a folder nor the fingerprint of a trial in {places.results}")
-    return load_model(folder, places.cache)
+    return folder
+
+
+def find_model(given: argparse.Namespace, places: Places) -> Any:
+    from recyclelora.sweeps.artifacts import load_model
+
+    return load_model(folder_of(given, places), places.cache)
 
 
 def evaluate(given: argparse.Namespace) -> int:
     from recyclelora.sweeps.scores import evaluate_domain
 
     places = places_of(given)
-    model = _find_model(given, places)
+    model = find_model(given, places)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     metrics: dict[str, float] = {}
     for domain in given.domains:
@@ -104,7 +109,7 @@ def predict(given: argparse.Namespace) -> int:
     from recyclelora.sweeps.scores import predict_image
 
     places = places_of(given)
-    model = _find_model(given, places)
+    model = find_model(given, places)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     out = given.out or places.results / "predictions"
     try:

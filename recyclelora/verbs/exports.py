@@ -1,0 +1,47 @@
+"""`export`: a trained model in the formats of others."""
+
+import argparse
+
+from rich.table import Table
+
+from recyclelora.adapters import adapted_layers
+from recyclelora.errors import InputError
+from recyclelora.sweeps.build import Places, find_weights
+from recyclelora.verbs.models import find_model, folder_of
+from recyclelora.verbs.room import CONSOLE, open_existing, places_of
+
+
+def export(given: argparse.Namespace) -> int:
+    from recyclelora.sweeps.exports import choose_formats, export_model
+    from recyclelora.sweeps.trial import read_record
+
+    places = places_of(given)
+    choose_formats(given.to, adapted=True)  # before the model is read: what is wrong whatever it is
+    folder, model = folder_of(given, places), find_model(given, places)
+    record = read_record(folder)
+    if record is not None and (record.outcome != "finished" or record.fingerprint != model.fingerprint):
+        raise InputError(f"{folder}: its record is of {record.fingerprint}, {record.outcome}; the model is "
+                         f"{model.fingerprint}: only a finished trial is exported")
+    adapted = bool(adapted_layers(model.segmentor.vit))
+    formats = choose_formats(given.to, adapted=adapted)
+    if "all" in given.to and not adapted:
+        CONSOLE.print("peft: left out, as this model's backbone is frozen and has no adapter", highlight=False)
+    made = export_model(model, find_weights(model.config, places.cache), record,
+                        _tags(given, places, model.fingerprint), formats, given.out.resolve())
+    table = Table("file", "MB")
+    for name, size in made.sizes.items():
+        table.add_row(name, f"{size / 1e6:.2f}")
+    CONSOLE.print(table)
+    found = ", ".join(f"{name} {'not compared: its reader is not installed' if value is None else f'{value:.1e}'}"
+                      for name, value in made.differences.items())
+    CONSOLE.print(f"largest difference from the model, relative to its largest output: {found}", highlight=False)
+    CONSOLE.print(f"export: {made.folder}", highlight=False)
+    return 0
+
+
+def _tags(given: argparse.Namespace, places: Places, fingerprint: str) -> dict[str, str]:
+    """What the tracking store knows of the run; nothing where there is none."""
+    if given.environment["MLFLOW_TRACKING_URI"] is None and not (places.results / "mlflow.db").exists():
+        return {}
+    found = open_existing(given).finished([fingerprint])
+    return dict(found[fingerprint].tags) if fingerprint in found else {}
