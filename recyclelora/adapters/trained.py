@@ -3,8 +3,8 @@
 Such a checkpoint holds each layer's trained factors and its frozen weight: W_res = W0 - s (B0_main A0_main + B0_sub
 A0_sub), or W_res + s B A where it was written in eval mode, which merges. Where W0 is known, all else can be read off
 the difference, without a factorisation and whatever LAPACK made it: (W0 - W_res) / s is zero but for the columns that
-A0 selects, which are the columns of B0, of length 1; so the length is s. With W0[:, P] = Q R, column k of B0 is Q_k, and
-Q_k . W0[:, P_k] = R_kk, which falls with k: the largest belong to sub, in this order, the others to main."""
+A0 selects, which are the columns of B0, of length 1; so the length is s. With W0[:, P] = Q R, column k of B0 is Q_k,
+and Q_k . W0[:, P_k] = R_kk, which falls with k: the largest belong to sub, in this order, the others to main."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
-import torch
 from torch import Tensor
 
 from recyclelora.errors import InputError
@@ -60,6 +59,3 @@ def image_side(vit: Mapping[str, Tensor]) -> tuple[int, int]:
     return patch, patch * grid
 
 
-def fuse(parts: Mapping[str, Tensor], block: int, kind: str) -> Tensor:
-    """One tensor of `attn.qkv` from SoMA's three."""
-    return torch.cat([parts[f"blocks.{block}.attn.{which}.{kind}"] for which in "qkv"])

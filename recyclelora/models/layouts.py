@@ -1,18 +1,17 @@
 """Which of the known codes wrote a checkpoint, from the names of its tensors; and its tensors sorted by what they are.
 
-| layout      | told by                        | adapters                                             | backbone          |
-|-------------|--------------------------------|------------------------------------------------------|-------------------|
-| recyclelora | `*.lora_A_main`, `*.lora_A_sub` | raw tensors lora_{A,B}_{main,sub} beside each weight | whole             |
-| soma        | `*.lora_A.weight`              | under `backbone.model.`, q, k and v apart            | whole, or no more |
-|             |                                |                                                      | than the biases   |
-| rein        | `backbone.reins.*`             | tokens, two MLPs, scale, link to the queries         | none, or whole    |
-| plain       | none of these                  | none: a frozen or a fully trained backbone           | whole             |
+| layout      | told by                | adapters                                      | backbone                     |
+|-------------|------------------------|-----------------------------------------------|------------------------------|
+| recyclelora | `lora_{A,B}_{main,..}` | raw tensors beside each weight                | whole                        |
+| soma        | `lora_{A,B}.weight`    | under `backbone.model.`, q, k and v apart     | whole, or the biases at most |
+| rein        | `backbone.reins.*`     | tokens, two MLPs, scale, link to the queries  | none, or whole               |
+| plain       | none of these          | none: a frozen or a fully trained backbone    | whole                        |
 
 All of them have an mmdet Mask2Former under `decode_head.`. From the codes chanseul01/RecycleLoRA, ysj9909/SoMA and
 w1oves/Rein."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +26,8 @@ _VIT = re.compile(r"cls_token|pos_embed|mask_token|reg_token|patch_embed\.proj\.
                   r"blocks\.\d+\.(norm[12]|attn\.(qkv|q|k|v|proj)|mlp\.fc[12])\.(weight|bias)|blocks\.\d+\.ls[12]\.gamma")
 _RECYCLELORA = re.compile(r"(blocks\.\d+\.\w+\.\w+)\.lora_([AB])_(main|sub)")
 _SOMA = re.compile(r"(blocks\.\d+\.\w+\.\w+)\.lora_([AB])\.weight")
-_REIN = re.compile(r"reins\.(learnable_tokens(_[ab])?|scale|(mlp_token2feat|mlp_delta_f|transform|merge)\.(weight|bias))")
+_REIN = re.compile(r"reins\.(learnable_tokens(_[ab])?|scale|"
+                   r"(mlp_token2feat|mlp_delta_f|transform|merge)\.(weight|bias))")
 LAYOUTS = {"recyclelora": _RECYCLELORA, "soma": _SOMA, "rein": _REIN}
 
 
@@ -51,7 +51,8 @@ def read_layout(checkpoint: Checkpoint) -> Layout:
             parts["head"][rest] = tensor
         elif prefix == "backbone":
             rest = timm_name(rest.removeprefix("model."))
-            parts[_kind(rest)][rest] = tensor
+            kind = _kind(rest)
+            parts[kind][name if kind == "unknown" else rest] = tensor
         else:
             parts["unknown"][name] = tensor
     head, strange = from_mmdet(parts["head"])
@@ -68,8 +69,8 @@ def read_layout(checkpoint: Checkpoint) -> Layout:
 
 
 def _kind(name: str) -> str:
-    kinds: dict[str, Callable[[str], object]] = {layout: rule.fullmatch for layout, rule in LAYOUTS.items()}
-    return next((kind for kind, fits in {**kinds, "vit": _VIT.fullmatch}.items() if fits(name)), "unknown")
+    kinds = {**LAYOUTS, "vit": _VIT}
+    return next((kind for kind, rule in kinds.items() if rule.fullmatch(name)), "unknown")
 
 
 def _is_bare(tensors: Mapping[str, Tensor]) -> bool:

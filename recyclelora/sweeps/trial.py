@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 
-from recyclelora.config import Config, RecycleLoRA, flatten
+from recyclelora.config import Config, RecycleLoRA, Rein, flatten
 from recyclelora.data.loader import batches
 from recyclelora.documents import dump
 from recyclelora.errors import InputError
@@ -162,6 +162,8 @@ def _batches(config: Config, domains: Domains, start: int) -> Generator[tuple[to
 
 
 def _multipliers(config: Config) -> dict[str, float]:
+    if isinstance(config.adapter, Rein):
+        return {"rein_lr_multiplier": config.adapter.lr_multiplier}
     if not isinstance(config.adapter, RecycleLoRA):
         return {}
     given = {"main": config.adapter.main.lr_multiplier, "sub": config.adapter.sub.lr_multiplier}
