@@ -10,6 +10,7 @@ import timm
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -111,8 +112,9 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("case", [{}, {"merged": True}, {"alpha": 3.0, "main_rank": 0}, {"sub_rank": 0, "skip": 2},
-                                  {"merged": True, "alpha": 2.5}], ids=str)
+@pytest.mark.parametrize("case", [{"alpha": 3.0, "skip": 2}, {"merged": True}, *(
+    pytest.param(case, marks=pytest.mark.slow)
+    for case in ({}, {"main_rank": 0}, {"sub_rank": 0}, {"merged": True, "alpha": 2.5}))], ids=str)
 def test_recyclelora_stays_adapters(case: dict[str, Any], dinov2_small: Path, cache: Path, tmp_path: Path) -> None:
     theirs, content = recyclelora(dinov2_small, cache, **case)
     model, notes = imported(write(tmp_path, content), cache)
@@ -202,8 +204,9 @@ def soma(weights: Path, alpha: float | None = None, rank: int = 4) -> tuple[Segm
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("extracted", [False, True], ids=["whole", "extracted"])
-@pytest.mark.parametrize("alpha", [None, 2.0])
+@pytest.mark.parametrize(("alpha", "extracted"), [
+    (None, False), (None, True), pytest.param(2.0, False, marks=pytest.mark.slow),
+    pytest.param(2.0, True, marks=pytest.mark.slow)], ids=str)
 def test_soma_is_merged(alpha: float | None, extracted: bool, dinov2_small: Path, cache: Path, tmp_path: Path) -> None:
     """Whole as training writes it, or what its extraction script keeps: adapters, their layers' biases, mask token."""
     theirs, state = soma(dinov2_small, alpha)
@@ -219,7 +222,10 @@ def test_soma_is_merged(alpha: float | None, extracted: bool, dinov2_small: Path
 
 
 def rein(weights: Path, linked: bool) -> tuple[Segmentor, dict[str, Tensor]]:
-    vit = plain(weights)
+    return rein_of(plain(weights), linked)
+
+
+def rein_of(vit: nn.Module, linked: bool) -> tuple[Segmentor, dict[str, Tensor]]:
     attach_rein(vit, tokens=6, rank=3, scale=0.5, query_width=32 if linked else None)
     reins = reins_of(vit)
     assert reins is not None
@@ -234,7 +240,8 @@ def rein(weights: Path, linked: bool) -> tuple[Segmentor, dict[str, Tensor]]:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("linked", "whole"), [(True, False), (False, False), (True, True)])
+@pytest.mark.parametrize(("linked", "whole"), [
+    (True, False), pytest.param(False, False, marks=pytest.mark.slow), pytest.param(True, True, marks=pytest.mark.slow)])
 def test_rein_comes_back_bit_for_bit(linked: bool, whole: bool, dinov2_small: Path, cache: Path, tmp_path: Path) -> None:
     """Training writes tokens and head alone; its script for full weights adds the converted backbone."""
     theirs, state = rein(dinov2_small, linked)
@@ -248,12 +255,31 @@ def test_rein_comes_back_bit_for_bit(linked: bool, whole: bool, dinov2_small: Pa
 
 
 @torch.no_grad()
+def test_rein_on_eva02(cache: Path, tmp_path: Path) -> None:
+    """Its adapters do not tell DINOv2 from EVA02: the backbone is said, its weights are a file."""
+    vit = build_backbone("eva02_tiny", patch_size=16, image_size=(SIDE, SIDE), weights=None)
+    save_file(vit.state_dict(), tmp_path / "eva.safetensors")
+    theirs, state = rein_of(vit, True)
+    file = write(tmp_path, checkpoint(state, theirs.head.state_dict()))
+    given = Given(backbone="eva02_tiny", weights=tmp_path / "eva.safetensors", crop=SIDE)
+    model, _ = imported(file, cache, given)
+    assert torch.equal(model.segmentor.scores(GIVEN), theirs.scores(GIVEN))
+    with pytest.raises(InputError, match="tokens of 12 blocks 192 wide, on a backbone of 12 384 wide; give the right"):
+        import_checkpoint(file, tmp_path / "other", Given(backbone="dinov2_small"), cache)
+    with pytest.raises(InputError, match="adapters do not say which it was; give --backbone"):
+        import_checkpoint(file, tmp_path / "other", Given(), cache)
+    with pytest.raises(InputError, match="--crop 65: not a multiple of the patch size 16"):
+        import_checkpoint(file, tmp_path / "other", given._replace(crop=65), cache)
+
+
+@torch.no_grad()
 def test_a_frozen_backbone_comes_back_bit_for_bit(dinov2_small: Path, cache: Path, tmp_path: Path) -> None:
     theirs = with_head(plain(dinov2_small))
     model, _ = imported(write(tmp_path, checkpoint(theirs.vit.state_dict(), theirs.head.state_dict())), cache)
     assert torch.equal(model.segmentor.scores(GIVEN), theirs.scores(GIVEN))
 
 
+@pytest.mark.slow
 def test_where_it_came_from_is_in_the_folder(dinov2_small: Path, cache: Path, tmp_path: Path) -> None:
     import hashlib
 
@@ -375,10 +401,9 @@ def test_sizes_said_by_the_tensors() -> None:
         image_side(vit(14, 32))
 
 
+@pytest.mark.slow
 def test_a_bare_backbone_is_weights_for_another(dinov2_small: Path, cache: Path, tmp_path: Path) -> None:
     """DINOv2's own file is no model, but may be given as the pretrained weights, unconverted."""
-    from safetensors.torch import load_file
-
     _, content = recyclelora(dinov2_small, cache)
     bare = write(tmp_path, load_file(dinov2_small) | {"mask_token": torch.zeros(1, 384)}, "dinov2_vits14_pretrain.pth")
     file = write(tmp_path, content)

@@ -224,6 +224,7 @@ def test_the_width_of_the_vit_and_meta() -> None:
     assert all(parameter.is_meta for parameter in vit.parameters())
 
 
+@pytest.mark.slow
 def test_a_trial_trains_saves_and_loads(tmp_path: Path, cache: Path) -> None:
     config = tiny(adapter__method="rein", adapter__tokens=20, adapter__rank=4, training__iterations=3)
     places = Places(tmp_path, cache, None)

@@ -77,8 +77,10 @@ def _rename(name: str) -> str | None:
 
 
 def shape_of(head: Mapping[str, Tensor]) -> tuple[HeadShape, int]:
-    """The size of a head in `Mask2FormerHead`'s names, and its number of classes. Raises InputError naming the first
-    tensor that would have to be there, or a size that this head cannot have."""
+    """The size of a head in `Mask2FormerHead`'s names, and its number of classes. The number of attention heads is told
+    by the pixel decoder's tensors; the transformer decoder's, which no tensor tells, is taken to be the same (8 and 8
+    in every config of the three codes). Raises InputError naming the first tensor that would have to be there, or a
+    size that this head cannot have."""
     def size(name: str, axis: int = 0) -> int:
         if name not in head:
             raise InputError(f"no Mask2Former head: it has no {name}")
