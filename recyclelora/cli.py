@@ -28,6 +28,7 @@ VERBS = {
     "evaluate": "score a trained model on any domain",
     "predict": "segment images with a trained model",
     "export": "write a trained model for PEFT, timm, torch.export or ONNX, with a model card",
+    "import": "make a model of a checkpoint of the authors' RecycleLoRA code, of SoMA or of Rein",
     "plan": "what a space or experiment would train, what is there already, and what the rest will cost",
     "noise": "run an experiment's baseline on its seeds, and say how small a difference could be seen",
     "status": "how far each sweep is",
@@ -93,6 +94,15 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("model", type=Path, help="folder of a finished trial, or its fingerprint")
     export.add_argument("--to", nargs="+", default=["all"], metavar="FORMAT", help="peft, timm, torch, onnx or all")
     export.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder, or an earlier export")
+    imported = made["import"]
+    imported.add_argument("file", type=Path, help="a .pth file; code in it is never run")
+    imported.add_argument("--out", type=Path, default=None, help="folder of the model [RESULTS/imported/NAME]")
+    imported.add_argument("--backbone", default=None, help="of adapters without a backbone [by their width, DINOv2]")
+    imported.add_argument("--weights", type=Path, default=None,
+                          help="its pretrained weights, .safetensors or DINOv2's own .pth [cache, hub]")
+    imported.add_argument("--alpha", type=float, default=None, help="of the adapters' scaling [as the file says]")
+    imported.add_argument("--crop", type=_positive, default=None, metavar="N",
+                          help="side of the training images, where the file does not say [512]")
 
     for name in ("status", "tables", "report", "analyse"):
         made[name].add_argument("sweeps", nargs="*", metavar="SWEEP", help="names of sweeps, or files [all]")
@@ -163,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     try:
-        code: int = getattr(verbs, given.verb)(given)
+        code: int = getattr(verbs, "import_model" if given.verb == "import" else given.verb)(given)
         return code
     except (InputError, AdapterError) as error:
         print(f"recyclelora: {error}", file=sys.stderr)

@@ -125,8 +125,26 @@ class Frozen:
     method: Literal["frozen"] = "frozen"
 
 
-Adapter = Annotated[RecycleLoRA | Frozen, Field(discriminator="method")]
-FAMILIES = {"recyclelora": RecycleLoRA, "frozen": Frozen}
+@_settings
+class Rein:
+    """Tokens that refine the features after every block, and make the head's queries (Rein, CVPR 2024)."""
+
+    method: Literal["rein"] = "rein"
+    tokens: Annotated[Int, Field(ge=2)] = 100  # of each block; linked, the head's queries: the same number
+    rank: Positive = 16  # of the tokens' matrix
+    link: Annotated[bool, Strict()] = True  # the tokens make the head's queries
+    scale: Above0 = 0.001  # of the change at the start; learned
+    lr_multiplier: NotNegative = 1.0
+
+    @model_validator(mode="after")
+    def _check(self) -> "Rein":
+        if self.rank > self.tokens:
+            raise InputError(f"{self.rank} is above adapter.tokens ({self.tokens})", key="rank")
+        return self
+
+
+Adapter = Annotated[RecycleLoRA | Frozen | Rein, Field(discriminator="method")]
+FAMILIES = {"recyclelora": RecycleLoRA, "frozen": Frozen, "rein": Rein}
 
 
 @_settings
@@ -267,6 +285,9 @@ class Config:
         if self.data.batch_size % self.training.accumulate:
             raise InputError(f"{self.training.accumulate} does not divide data.batch_size ({self.data.batch_size})",
                              key="training.accumulate")
+        if isinstance(self.adapter, Rein) and self.adapter.link and self.adapter.tokens != self.head.queries:
+            raise InputError(f"{self.adapter.tokens} tokens cannot make the {self.head.queries} queries of "
+                             "head.queries; give both the same number, or adapter.link: false", key="adapter.tokens")
         return self
 
 

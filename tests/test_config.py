@@ -72,8 +72,12 @@ def test_another_method_starts_from_its_own_defaults() -> None:
     (["adapter.main.end=middle"], "adapter.main.end: 'middle'"),
     (["adapter.sub.rank=0", "adapter.sub.lr_multiplier=1.0"], "means nothing when adapter.sub.rank is 0"),
     (["adapter.sub.rank=0", "adapter.sub.end=major"], "means nothing when adapter.sub.rank is 0"),
-    (["adapter.method=lora"], "adapter.method: 'lora' is not known; known: recyclelora, frozen"),
+    (["adapter.method=lora"], "adapter.method: 'lora' is not known; known: recyclelora, frozen, rein"),
     (["adapter.method=frozen", "adapter.init=svd"], "is no setting of adapter.method frozen"),
+    (["adapter.method=rein", "adapter.init=svd"], "is no setting of adapter.method rein"),
+    (["adapter.method=rein", "adapter.tokens=50"], "adapter.tokens: 50 tokens cannot make the 100 queries"),
+    (["adapter.method=rein", "adapter.rank=101"], "adapter.rank: 101 is above adapter.tokens (100)"),
+    (["adapter.method=rein", "adapter.link=1"], "adapter.link: 1"),
     (["adapter.scaling=own"], "adapter.scaling: 'own': must be 'shared' or 'per_adapter'"),
     (["adapter.scaling=0.5", "adapter.alpha=2.0"], "adapter.alpha: means nothing when adapter.scaling is a number"),
     (["adapter.scaling=-1"], "adapter.scaling: -1"),
@@ -153,7 +157,18 @@ OTHER = {  # another legal value of each setting
     "training.clip": 1.0, "training.precision": "bfloat16", "evaluation.size": [512, 1024],
     "evaluation.window": [1024, 1024], "evaluation.stride": [256, 256], "evaluation.split": "test",
     "evaluation.images": 5, "evaluation.every": 5, "evaluation.selection": "source_val", "resources.cpus": 2.0,
-    "resources.gpus": 0.5, "resources.workers": 2, "resources.checkpoint_every": 5}
+    "resources.gpus": 0.5, "resources.workers": 2, "resources.checkpoint_every": 5,
+    "adapter.tokens": 50, "adapter.rank": 8, "adapter.link": False, "adapter.scale": 0.1, "adapter.lr_multiplier": 2.0}
+
+OF_METHOD = {"adapter.tokens": "rein", "adapter.rank": "rein", "adapter.link": "rein", "adapter.scale": "rein",
+             "adapter.lr_multiplier": "rein"}  # settings that another method than the default has
+ALONG = {"adapter.tokens": {"head.queries": 50}}  # what must change with a setting
+
+
+def settings_for(key: str) -> Settings:
+    """The defaults, of the method that has the setting, and with what it needs to mean something."""
+    return Settings({"adapter.method": OF_METHOD[key]} if key in OF_METHOD else dict(NEEDED.get(key, {})))
+
 
 def test_every_setting_is_in_the_table_above() -> None:
     assert set(OTHER) == known_keys()
@@ -166,11 +181,11 @@ NEEDED: dict[str, dict[str, Plain]] = {  # what else must be set for a setting t
 
 @pytest.mark.parametrize("key", sorted(OTHER))
 def test_the_fingerprint_holds_what_changes_the_result_and_nothing_else(key: str) -> None:
-    plain = Settings().override(NEEDED.get(key, {}), "x")
-    changed = plain.override({key: OTHER[key]}, "x").resolve()
-    assert changed != plain.resolve(), "the value must be another one"
+    base = settings_for(key)
+    changed = base.override({key: OTHER[key], **ALONG.get(key, {})}, "x").resolve()
+    assert changed != base.resolve(), "the value must be another one"
     machine = key == "backbone.weights" or key.startswith("resources.")
-    assert (name(changed) == name(plain.resolve())) == machine
+    assert (name(changed) == name(base.resolve())) == machine
 
 
 def test_the_fingerprint_holds_weights_and_data_and_no_order() -> None:

@@ -16,7 +16,7 @@ from recyclelora.sweeps.spacefile import _probes, read_space
 from recyclelora.sweeps.trial import _batches, groups_of, schedule_of
 from recyclelora.training.checkpoint import digest
 from recyclelora.training.optim import apply_schedule, build_optimiser
-from tests.test_config import NEEDED, OTHER
+from tests.test_config import NEEDED, OF_METHOD, OTHER
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = [read_space(path) for folder in ("search_spaces", "experiments") for path in sorted((ROOT / folder).glob("*.yaml"))]
@@ -100,8 +100,10 @@ def test_every_setting_of_training_is_live(key: str, tmp_path: Path, cache: Path
     places = Places(tmp_path, cache, None)
     value = {"data.crop": [56, 42], "head.width": 64, "head.attention_heads": 8, "head.points": 32,
              "training.iterations": 8, "data.train_images": 5, "data.batch_size": 3, "adapter.sub.rank": 3,
-             "head.queries": 24, "training.lr": 2e-3}.get(key, OTHER[key])
+             "head.queries": 24, "training.lr": 2e-3, "adapter.tokens": 24}.get(key, OTHER[key])
     base = Settings(dict(TINY)).override(NEEDED.get(key, {}), "x")
+    if key in OF_METHOD:  # unlinked where the number of tokens is what changes: linked, it changes the head too
+        base = base.override({"adapter.method": "rein", "adapter.tokens": 20, "adapter.link": key != "adapter.tokens"}, "x")
     one, other = base.resolve(), base.override({key: value}, "x").resolve()
     if key == "head.points":
         assert build.head_shape(one) != build.head_shape(other)

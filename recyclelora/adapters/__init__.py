@@ -13,9 +13,12 @@ from recyclelora.adapters.lora import (
     merged,
 )
 from recyclelora.adapters.lowrank import ENDS, INITS, AdapterError, Directions, Factors, lowrank
+from recyclelora.adapters.rein import Reins, attach_rein, load_rein, rein_parameters, reins_of, save_rein
 from recyclelora.adapters.roles import EVERY_LINEAR, ROLES, Target, linears, select
+from recyclelora.adapters.trained import Recovered, Trained, install_trained
 
 __all__ = ["DEFINITIONS", "ENDS", "EVERY_LINEAR", "INITS", "ROLES", "Adaptation", "AdapterError", "Directions",
-           "DualLoRALinear", "Factors", "Target", "adapt", "adapted_layers", "adapter_parameters", "back_at_start",
-           "base_digest", "linears", "load_adapter", "lowrank", "measure", "measure_model", "merge", "merged",
-           "save_adapter", "save_peft", "select", "summarise"]
+           "DualLoRALinear", "Factors", "Recovered", "Reins", "Target", "Trained", "adapt", "adapted_layers",
+           "adapter_parameters", "attach_rein", "back_at_start", "base_digest", "install_trained", "linears",
+           "load_adapter", "load_rein", "lowrank", "measure", "measure_model", "merge", "merged", "rein_parameters",
+           "reins_of", "save_adapter", "save_peft", "save_rein", "select", "summarise"]

@@ -4,9 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recyclelora.adapters.rein import reins_of
 from recyclelora.models.criterion import Share, set_loss, shares
 from recyclelora.models.mask2former import SMALL, HeadShape, Mask2FormerHead, Predictions
 from recyclelora.models.pyramid import block_features, feature_pyramid, output_blocks
+from recyclelora.models.queries import link_queries
 
 __all__ = ["SMALL", "HeadShape", "Segmentor", "build_segmentor"]
 
@@ -54,6 +56,11 @@ class Segmentor(nn.Module):
 
 
 def build_segmentor(vit: nn.Module, *, num_classes: int, head: HeadShape) -> Segmentor:
-    """Put a fresh head on a ViT. The ViT is taken as it is; the head's weights depend on torch's seed only."""
+    """Put a fresh head on a ViT. The ViT is taken as it is; the head's weights depend on torch's seed only. Where the
+    ViT has Rein tokens with a link, they make the queries."""
     width = int(vit.embed_dim)  # type: ignore[arg-type]
-    return Segmentor(vit, Mask2FormerHead(in_channels=[width] * 4, num_classes=num_classes, shape=head), head)
+    module = Mask2FormerHead(in_channels=[width] * 4, num_classes=num_classes, shape=head)
+    reins = reins_of(vit)
+    if reins is not None and reins.transform is not None:
+        link_queries(module, reins, head.queries, head.hidden)
+    return Segmentor(vit, module, head)

@@ -2,22 +2,25 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from recyclelora.adapters import AdapterError, load_adapter, save_adapter
-from recyclelora.config import Config, Frozen
+from recyclelora.adapters import AdapterError, load_adapter, load_rein, save_adapter, save_rein
+from recyclelora.config import Config, Frozen, Rein
 from recyclelora.data.labels import SPACES, Grouping, LabelSpace
 from recyclelora.errors import InputError
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import Segmentor, build_segmentor
+from recyclelora.models.weights import resolve_weights
 from recyclelora.settings import read_settings
 from recyclelora.sweeps.build import Identity, find_weights, head_shape
 
 CONFIG, ADAPTER, HEAD = "config.yaml", "adapter.safetensors", "head.safetensors"
+BACKBONE = "backbone.safetensors"  # of an imported model whose backbone is its own; others name the pretrained weights
 
 
 class Model(NamedTuple):
@@ -29,13 +32,15 @@ class Model(NamedTuple):
     fingerprint: str
 
 
-def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Identity, space: LabelSpace) -> None:
+def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Identity, space: LabelSpace,
+               provenance: Mapping[str, str] | None = None) -> None:
     """Write `adapter.safetensors` (adapters alone, tied to their base) and `head.safetensors` into a trial's folder,
-    which holds its `config.yaml` already."""
+    which holds its `config.yaml` already. `provenance` goes into the metadata of both."""
     about = {"fingerprint": identity.fingerprint, "weights_sha256": identity.weights.sha256, "label_space": space.name,
-             "label_space_classes": json.dumps(space._asdict())}
+             "label_space_classes": json.dumps(space._asdict()), **(provenance or {})}
     if not isinstance(config.adapter, Frozen):
-        save_adapter(segmentor.vit, folder / ADAPTER, metadata=about)
+        save = save_rein if isinstance(config.adapter, Rein) else save_adapter
+        save(segmentor.vit, folder / ADAPTER, metadata=about)
     head = {name: tensor.detach().cpu().contiguous() for name, tensor in segmentor.state_dict().items()
             if not name.startswith("vit.")}
     partial = folder / f"{HEAD}.tmp"
@@ -47,7 +52,9 @@ def load_model(folder: Path, cache: Path) -> Model:
     """The model in a trial's folder, its adapters in place and not merged. Raises InputError for a folder that holds no
     finished trial, and for weights, adapter or head that do not belong together."""
     config = read_settings(folder / CONFIG).resolve()
-    weights = find_weights(config, cache)
+    own = folder / BACKBONE
+    weights = resolve_weights(config.backbone.name, file=own, cache=cache) if own.exists() else (
+        find_weights(config, cache))
     try:
         with safe_open(folder / HEAD, "pt") as file:
             about, head = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -60,7 +67,7 @@ def load_model(folder: Path, cache: Path) -> Model:
                          weights=weights.path, resize=config.backbone.resize)
     if not isinstance(config.adapter, Frozen):
         try:
-            load_adapter(vit, folder / ADAPTER)
+            (load_rein if isinstance(config.adapter, Rein) else load_adapter)(vit, folder / ADAPTER)
         except AdapterError as error:
             raise InputError(str(error)) from None
     space = _read_space(about, folder / HEAD)

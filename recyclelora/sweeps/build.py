@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import torch
 
-from recyclelora.adapters import AdapterError, adapt
-from recyclelora.config import Backbone, Config, Frozen, RecycleLoRA, fingerprint
+from recyclelora.adapters import AdapterError, adapt, attach_rein
+from recyclelora.config import Adapter, Backbone, Config, Frozen, Rein, fingerprint
 from recyclelora.data.datasets import DomainData, open_domain
 from recyclelora.data.labels import Common, LabelSpace, common_space
 from recyclelora.data.sizes import size_of
@@ -129,14 +129,14 @@ def check(config: Config, places: Places) -> dict[str, int]:
         raise InputError(f"data.train_images: {len(domains.train)} images make no batch of {config.data.batch_size}",
                          key="data.train_images")
     _verify(config.backbone, find_weights(config, places.cache).path, config.data.crop)
-    return _count(config.backbone, config.adapter)
+    return _count(config.backbone, config.adapter, config.head.width)
 
 
 def count_parameters(config: Config) -> dict[str, int]:
     """The number of adapted `layers` and of `adapter` parameters, without weights or data. Raises InputError with the
     `key` at fault."""
     _check_name(config.backbone.name)
-    return _count(config.backbone, config.adapter)
+    return _count(config.backbone, config.adapter, config.head.width)
 
 
 def _check_name(backbone: str) -> None:
@@ -145,20 +145,24 @@ def _check_name(backbone: str) -> None:
 
 
 @functools.lru_cache(maxsize=256)
-def _count(backbone: Backbone, adapter: Frozen | RecycleLoRA) -> dict[str, int]:
+def _count(backbone: Backbone, adapter: Adapter, query_width: int = 256) -> dict[str, int]:
     """Adapts the backbone on the meta device: no weights, no arithmetic, the same checks and counts."""
     side = 8 * (backbone.patch_size or BACKBONES[backbone.name].patch_size)
     with torch.device("meta"):
         vit = build_backbone(backbone.name, patch_size=backbone.patch_size, image_size=(side, side), weights=None)
-    layers = attach(vit, adapter, cache=None, seed=0)
+    layers = attach(vit, adapter, cache=None, seed=0, query_width=query_width)
     return {"layers": layers, "adapter": sum(p.numel() for p in vit.parameters() if p.requires_grad)}
 
 
-def attach(vit: torch.nn.Module, adapter: Frozen | RecycleLoRA, *, cache: Path | None, seed: int) -> int:
-    """Put the configured adapters on a frozen backbone; returns the number of adapted layers."""
+def attach(vit: torch.nn.Module, adapter: Adapter, *, cache: Path | None, seed: int, query_width: int) -> int:
+    """Put the configured adapters on a frozen backbone; returns the number of adapted layers (Rein's: blocks).
+    `query_width` is the head's, for adapters that make its queries."""
     if isinstance(adapter, Frozen):
         return 0
     try:
+        if isinstance(adapter, Rein):
+            return attach_rein(vit, tokens=adapter.tokens, rank=adapter.rank, scale=adapter.scale, seed=seed,
+                               query_width=query_width if adapter.link else None)
         return len(adapt(vit, init=adapter.init, main_rank=adapter.main.rank, sub_rank=adapter.sub.rank,
                          main_end=adapter.main.end, sub_end=adapter.sub.end, alpha=adapter.alpha or 1.0,
                          scaling=adapter.scaling, roles=adapter.roles, skip_blocks=adapter.skip_blocks, cache=cache,
@@ -179,7 +183,7 @@ def build(config: Config, weights: Path, cache: Path, num_classes: int) -> Segme
     """The segmentor of a trial: pretrained frozen backbone, adapters, and a head initialised from the seed."""
     vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size, image_size=config.data.crop,
                          weights=weights, resize=config.backbone.resize)
-    attach(vit, config.adapter, cache=cache, seed=config.seed)
+    attach(vit, config.adapter, cache=cache, seed=config.seed, query_width=config.head.width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # the head's initialisation
         return build_segmentor(vit, num_classes=num_classes, head=head_shape(config))

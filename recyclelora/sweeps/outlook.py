@@ -102,7 +102,7 @@ def sketch(config: Config, num_classes: int) -> Segmentor:
     with torch.device("meta"):
         vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size,
                              image_size=config.data.crop, weights=None)
-    attach(vit, config.adapter, cache=None, seed=0)
+    attach(vit, config.adapter, cache=None, seed=0, query_width=config.head.width)
     with torch.device("meta"):
         segmentor = build_segmentor(vit, num_classes=num_classes, head=head_shape(config)).to("meta")
     segmentor.train()

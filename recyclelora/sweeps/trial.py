@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from recyclelora.config import Config, RecycleLoRA, flatten
+from recyclelora.config import Config, RecycleLoRA, Rein, flatten
 from recyclelora.data.loader import batches
 from recyclelora.documents import dump
 from recyclelora.errors import InputError
@@ -181,6 +181,8 @@ def groups_of(segmentor: Segmentor, config: Config) -> list[dict[str, Any]]:
         given = {"main_lr_multiplier": config.adapter.main.lr_multiplier,
                  "sub_lr_multiplier": config.adapter.sub.lr_multiplier,
                  "adapter_decay_multiplier": config.adapter.weight_decay_multiplier}
+    elif isinstance(config.adapter, Rein):
+        given = {"rein_lr_multiplier": config.adapter.lr_multiplier}
     multipliers: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     return parameter_groups(segmentor, lr=settings.lr, weight_decay=settings.weight_decay,
                             decay_queries=settings.decay_queries, **multipliers)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from recyclelora.adapters.lora import adapter_parameters
+from recyclelora.adapters.rein import rein_parameters
 from recyclelora.models.segmentor import Segmentor
 
 BACKBONE_LR_MULTIPLIER = 0.5  # of ViT tensors that are trained and are no adapter
@@ -17,8 +18,8 @@ _QUERIES = "transformer_module.queries_features.weight"
 
 
 def parameter_groups(segmentor: Segmentor, *, lr: float, weight_decay: float, main_lr_multiplier: float = 1.0,
-                     sub_lr_multiplier: float = 0.5, adapter_decay_multiplier: float = 0.0,
-                     decay_queries: bool = True) -> list[dict[str, Any]]:
+                     sub_lr_multiplier: float = 0.5, rein_lr_multiplier: float = 1.0,
+                     adapter_decay_multiplier: float = 0.0, decay_queries: bool = True) -> list[dict[str, Any]]:
     """AdamW groups of the trainable parameters, each in exactly one; groups without parameters are left out.
 
     The authors' rule goes by substrings of mmdet's names; here it goes by where a tensor sits.
@@ -27,6 +28,8 @@ def parameter_groups(segmentor: Segmentor, *, lr: float, weight_decay: float, ma
     |-----------------|----------|---------|---------------------------------|--------------------------------------|
     | `main`          | main 1.0 | 0       | lora_a_main, lora_b_main        | lora_A_main, lora_B_main             |
     | `sub`           | sub 0.5  | 0       | lora_a_sub, lora_b_sub          | lora_A_sub, lora_B_sub               |
+    | `rein_tokens`   | rein 1.0 | 0       | Rein's tokens and scale         | learnable_tokens, reins.scale        |
+    | `rein`          | rein 1.0 | 1       | Rein's linear layers            | reins.*                              |
     | `backbone`      | 0.5      | 1       | other trained ViT tensors       | backbone.*                           |
     | `head_no_decay` | 1.0      | 0       | queries_embedder (positions)    | query_embed                          |
     |                 |          |         | transformer_module.level_embed  | level_embed                          |
@@ -40,6 +43,7 @@ def parameter_groups(segmentor: Segmentor, *, lr: float, weight_decay: float, ma
     """
     multipliers = {"main": (main_lr_multiplier, adapter_decay_multiplier),
                    "sub": (sub_lr_multiplier, adapter_decay_multiplier),
+                   "rein_tokens": (rein_lr_multiplier, 0.0), "rein": (rein_lr_multiplier, 1.0),
                    "backbone": (BACKBONE_LR_MULTIPLIER, 1.0), "head": (1.0, 1.0), "head_no_decay": (1.0, 0.0)}
     members: dict[str, list[nn.Parameter]] = {name: [] for name in multipliers}
     undecayed = _UNDECAYED_EMBEDDINGS if decay_queries else (*_UNDECAYED_EMBEDDINGS, _QUERIES)
@@ -87,8 +91,10 @@ def apply_schedule(optimiser: torch.optim.Optimizer, iteration: int, *, total: i
 
 
 def _assign(segmentor: Segmentor, undecayed: tuple[str, ...]) -> list[tuple[nn.Parameter, str]]:
-    adapters = {id(parameter): which for which in ("main", "sub")
+    adapters = {id(parameter): str(which) for which in ("main", "sub")
                 for parameter in adapter_parameters(segmentor.vit, which).values()}
+    adapters |= {id(parameter): kind for kind, members in rein_parameters(segmentor.vit).items()
+                 for parameter in members.values()}
     in_vit = {id(parameter) for parameter in segmentor.vit.parameters()}
     in_norms = {id(parameter) for module in segmentor.modules() if isinstance(module, _NORMS)
                 for parameter in module.parameters(recurse=False)}

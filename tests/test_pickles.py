@@ -1,0 +1,137 @@
+"""Reading a `.pth` of another code: its tensors come out, and no code in it is ever run."""
+
+import ast
+import collections
+import os
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recyclelora.errors import InputError
+from recyclelora.models.pickles import Discarded, read_checkpoint
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def history_buffer() -> Iterator[type]:
+    """MMEngine's class of loss curves, by its own name: arrays, NumPy numbers, and methods of itself in a dict."""
+    module: Any = types.ModuleType("mmengine.logging.history_buffer")
+
+    class HistoryBuffer:
+        def __init__(self) -> None:
+            self._log_history, self.last = np.arange(3.0), np.float64(2.0)
+            self._statistics_methods = {"mean": HistoryBuffer.mean}
+
+        def mean(self) -> float:
+            return float(self._log_history.mean())
+
+    HistoryBuffer.__module__ = HistoryBuffer.mean.__module__ = module.__name__
+    HistoryBuffer.__qualname__, HistoryBuffer.mean.__qualname__ = "HistoryBuffer", "HistoryBuffer.mean"
+    module.HistoryBuffer = HistoryBuffer
+    names = ["mmengine", "mmengine.logging", module.__name__]
+    sys.modules |= dict(zip(names, [types.ModuleType(names[0]), types.ModuleType(names[1]), module], strict=True))
+    yield HistoryBuffer
+    for name in names:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_checkpoint_of_mmengine_with_its_logs(zipped: bool, history_buffer: type, tmp_path: Path) -> None:
+    content = {"state_dict": collections.OrderedDict({"module.a": torch.arange(3.0), "b": torch.nn.Parameter(torch.ones(2))}),
+               "meta": {"cfg": "lora_alpha=1.0", "seed": np.int64(3), "loss": np.float32(0.5), "kind": np.dtype("f4")},
+               "message_hub": {"log_scalars": {"loss": history_buffer()}, "runtime_info": {"iter": 5}}}
+    torch.save(content, tmp_path / "iter_5.pth", _use_new_zipfile_serialization=zipped)
+    found = read_checkpoint(tmp_path / "iter_5.pth")
+    assert torch.equal(found.tensors["a"], torch.arange(3.0)) and torch.equal(found.tensors["b"], torch.ones(2))
+    assert found.settings == "lora_alpha=1.0" and len(found.sha256) == 64
+
+
+def test_where_weights_were_averaged_the_average_is_read(tmp_path: Path) -> None:
+    """MMEngine's EMAHook puts the average under `state_dict` and the weights it came from under `ema_state_dict`."""
+    torch.save({"state_dict": {"a": torch.ones(1)}, "ema_state_dict": {"module.a": torch.zeros(1)}}, tmp_path / "e.pth")
+    assert torch.equal(read_checkpoint(tmp_path / "e.pth").tensors["a"], torch.ones(1))
+
+
+class Runs:
+    """A pickle that does something when it is read."""
+
+    def __init__(self, function: Any, *arguments: object) -> None:
+        self.what = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.what
+
+
+def attacks(marker: Path) -> dict[str, Any]:
+    return {"os.system": Runs(os.system, f"touch {marker}"), "eval": Runs(eval, f"open({str(marker)!r}, 'w')"),
+            "open": Runs(open, str(marker), "w")}
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("attack", ["os.system", "eval", "open"])
+@pytest.mark.parametrize("where", ["meta", "state_dict"])
+def test_a_pickle_with_code_is_refused_and_not_run(where: str, attack: str, zipped: bool, tmp_path: Path) -> None:
+    content = {"state_dict": {"a": torch.ones(1)}, "meta": {}}
+    content[where]["x"] = attacks(tmp_path / "ran")[attack]
+    torch.save(content, tmp_path / "evil.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match="a pickle can run code when it is read, so the file is refused; nothing in it"):
+        read_checkpoint(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+    torch.load(tmp_path / "evil.pth", weights_only=False)
+    assert (tmp_path / "ran").exists(), "the attack would have worked on a careless reader"
+
+
+def test_what_stands_for_getattr_gets_nothing(tmp_path: Path) -> None:
+    """A name that is let through is never looked up: what is built from it is empty and cannot be called."""
+    stood = Discarded("posix", "system")
+    stood.__setstate__({"x": 1})
+    assert vars(stood) == {} and not callable(stood)
+
+    class Getter:
+        def __reduce__(self) -> Any:
+            return getattr, (types.SimpleNamespace, "__init__")
+
+    torch.save({"state_dict": {"a": torch.ones(1)}, "meta": {"cfg": Getter()}}, tmp_path / "g.pth", pickle_protocol=2)
+    with pytest.raises(InputError, match="SimpleNamespace"):
+        read_checkpoint(tmp_path / "g.pth")
+
+
+@pytest.mark.parametrize(("content", "complaint"), [
+    ({"state_dict": {"a": 1}}, "holds no tensors by name"), ({}, "holds no tensors by name"),
+    ([torch.ones(1)], "holds a list, no tensors by name"), (torch.ones(1), "holds a Tensor"),
+    ({"a": torch.tensor([1.0, float("nan")])}, "1 tensors with values that are not finite, the first a"),
+])
+def test_no_checkpoint(content: object, complaint: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(InputError, match=complaint):
+        read_checkpoint(tmp_path / "x.pth")
+
+
+def test_no_file_of_torch(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(100)}, tmp_path / "whole.pth")
+    whole = (tmp_path / "whole.pth").read_bytes()
+    for name, content in {"text": b"hello world", "empty": b"", "short": whole[:300], "cut": whole[:-40]}.items():
+        (tmp_path / f"{name}.pth").write_bytes(content)
+        with pytest.raises(InputError, match="not a checkpoint of torch, or cut short"):
+            read_checkpoint(tmp_path / f"{name}.pth")
+    with pytest.raises(InputError, match="no such file"):
+        read_checkpoint(tmp_path / "absent.pth")
+    (tmp_path / "x.safetensors").write_bytes(b"hello world")
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        read_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_one_place_reads_pickles() -> None:
+    def calls(path: Path) -> bool:
+        return any(isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "np.load")
+                   for node in ast.walk(ast.parse(path.read_text())))
+
+    readers = [path.relative_to(ROOT).as_posix() for path in (ROOT / "recyclelora").rglob("*.py") if calls(path)]
+    assert readers == ["recyclelora/models/pickles.py"]
