@@ -42,6 +42,7 @@ VERBS = {
     "data": "list domains, check that one is whole and sound, or prepare it",
     "ui": "open MLflow's pages on the results (127.0.0.1)",
 }
+FUNCTIONS = {"import": "import_model"}  # of verbs that Python keeps for itself; the others are called as they are named
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -173,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     try:
-        code: int = getattr(verbs, "import_model" if given.verb == "import" else given.verb)(given)
+        code: int = getattr(verbs, FUNCTIONS.get(given.verb, given.verb))(given)
         return code
     except (InputError, AdapterError) as error:
         print(f"recyclelora: {error}", file=sys.stderr)

@@ -217,7 +217,7 @@ def test_soma_is_merged(alpha: float | None, extracted: bool, dinov2_small: Path
                          cfg=f"lora_alpha = {alpha}" if alpha else "")
     model, notes = imported(write(tmp_path, content), cache, Given(crop=SIDE if extracted else None))
     assert_close(model.segmentor.scores(GIVEN), theirs.scores(GIVEN))
-    assert model.config.adapter.method == "frozen" and ("taken to be the rank" in notes[0]) == (alpha is None)
+    assert model.config.adapter.method == "frozen" and ("taken to be the rank" in notes[-1]) == (alpha is None)
     assert model.config.backbone.name == "dinov2_small"
 
 
@@ -268,6 +268,8 @@ def test_rein_on_eva02(cache: Path, tmp_path: Path) -> None:
         import_checkpoint(file, tmp_path / "other", Given(backbone="dinov2_small"), cache)
     with pytest.raises(InputError, match="adapters do not say which it was; give --backbone"):
         import_checkpoint(file, tmp_path / "other", Given(), cache)
+    with pytest.raises(InputError, match="--alpha means nothing for a rein checkpoint; leave it out"):
+        import_checkpoint(file, tmp_path / "other", given._replace(alpha=1.0), cache)
     with pytest.raises(InputError, match="--crop 65: not a multiple of the patch size 16"):
         import_checkpoint(file, tmp_path / "other", given._replace(crop=65), cache)
 
@@ -383,6 +385,8 @@ def _kept(weights: Path, cache: Path) -> dict[str, Any]:
     (Given(backbone="dinov2_large"), "holds a dinov2_small by depth and width, not the dinov2_large"),
     (Given(crop=64), "--crop means nothing: the file's position embedding says the size"),
     (Given(alpha=2.0), "--alpha 2: its weights say 1; leave it out"),
+    (Given(alpha=float("nan")), "--alpha nan: must be a number above 0"),
+    (Given(alpha=-1.0), "--alpha -1.0: must be a number above 0"),
     (Given(weights=Path("absent.safetensors")), "absent.safetensors: no such weights file"),
 ])
 def test_bad_requests(given: Given, complaint: str, dinov2_small: Path, cache: Path, tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def test_no_file_of_torch(tmp_path: Path) -> None:
             read_checkpoint(tmp_path / f"{name}.pth")
     with pytest.raises(InputError, match="no such file"):
         read_checkpoint(tmp_path / "absent.pth")
+    with pytest.raises(InputError, match="a folder; expected a .pth file"):
+        read_checkpoint(tmp_path)
     (tmp_path / "x.safetensors").write_bytes(b"hello world")
     with pytest.raises(InputError, match="not a whole safetensors file"):
         read_checkpoint(tmp_path / "x.safetensors")

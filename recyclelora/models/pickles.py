@@ -50,7 +50,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Where weights were averaged MMEngine stores the average as `state_dict` (its EMAHook swaps the two on saving), so
     that is the one taken. Tensors may be mapped from the file. Raises InputError."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: a folder; expected a .pth file")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: not a checkpoint: holds a {type(content).__name__}, no tensors by name")

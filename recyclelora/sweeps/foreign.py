@@ -4,6 +4,7 @@ recyclelora: adapters on the pretrained weights where these are at hand, so that
 rein: its tokens on the pretrained weights, which are the file's own where it holds them.
 soma, plain: a backbone of its own with the adapters merged in, and no adapter: the same function, exactly."""
 
+import math
 import os
 import re
 import shutil
@@ -70,6 +71,8 @@ def import_checkpoint(file: Path, out: Path, given: Given, cache: Path) -> Impor
     `out` as it was."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already and not empty; choose another folder with --out")
+    if given.alpha is not None and not 0 < given.alpha < math.inf:
+        raise InputError(f"--alpha {given.alpha}: must be a number above 0")
     if given.backbone is not None and given.backbone not in BACKBONES:
         raise InputError(f"--backbone {given.backbone}: not known; known: {', '.join(BACKBONES)}")
     checkpoint = read_checkpoint(file)
@@ -90,12 +93,17 @@ def import_checkpoint(file: Path, out: Path, given: Given, cache: Path) -> Impor
 
 
 def _measure(checkpoint: Checkpoint, layout: Layout, given: Given, cache: Path, folder: Path) -> _Work:
+    if given.alpha is not None and layout.name not in ("recyclelora", "soma"):
+        raise InputError(f"--alpha means nothing for a {layout.name} checkpoint; leave it out")
     shape, classes = shape_of(layout.head)
     tokens = layout.adapters.get("reins.learnable_tokens_a")
     if tokens is not None and "transformer_module.queries_embedder.weight" not in layout.head:
         shape = HeadShape(**{**vars(shape), "queries": tokens.shape[1]})
     name, patch, side = _backbone(layout, given)
-    return _Work(checkpoint, layout, given, cache, folder, name, patch, side, shape, _space_of(classes), [])
+    notes = [] if "pos_embed" in layout.vit else [
+        f"holds no backbone; it is taken for {name} on patches of {patch} pixels, trained on images of {side}x{side}: "
+        "--backbone and --crop say otherwise"]
+    return _Work(checkpoint, layout, given, cache, folder, name, patch, side, shape, _space_of(classes), notes)
 
 
 def _backbone(layout: Layout, given: Given) -> tuple[str, int, int]:
