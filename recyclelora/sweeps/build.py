@@ -197,7 +197,12 @@ def scored_spaces(domains: Domains) -> dict[str, LabelSpace]:
 def protocol(config: Config) -> str:
     """How the numbers of a trial were taken, in one line; numbers of two protocols are never put in one table."""
     evaluation = config.evaluation
-    size = "native size" if evaluation.size is None else f"fit in {evaluation.size[1]}x{evaluation.size[0]}"
     images = "all images" if evaluation.images is None else f"{evaluation.images} images a domain"
-    return (f"{size}, window {evaluation.window[1]}x{evaluation.window[0]} stride "
-            f"{evaluation.stride[1]}x{evaluation.stride[0]}, {evaluation.split} split (source: val), {images}")
+    return f"{view(config)}, {evaluation.split} split (source: val), {images}"
+
+
+def view(config: Config) -> str:
+    """How a model sees an image that it is scored on: the part of the protocol that is no choice of images."""
+    size, window, stride = config.evaluation.size, config.evaluation.window, config.evaluation.stride
+    fitted = "native size" if size is None else f"fit in {size[1]}x{size[0]}"
+    return f"{fitted}, window {window[1]}x{window[0]} stride {stride[1]}x{stride[0]}"

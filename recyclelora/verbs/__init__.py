@@ -2,9 +2,11 @@
 
 from recyclelora.verbs.data import data
 from recyclelora.verbs.look import show, ui, weights
-from recyclelora.verbs.models import evaluate, predict, train
+from recyclelora.verbs.models import train
+from recyclelora.verbs.predicting import predict
 from recyclelora.verbs.results import analyse, explain, tables
 from recyclelora.verbs.results import write_report as report
+from recyclelora.verbs.scoring import evaluate
 from recyclelora.verbs.sweeping import noise, plan, status, sweep
 
 __all__ = ["analyse", "data", "evaluate", "explain", "noise", "plan", "predict", "report", "show", "status", "sweep",
