@@ -82,13 +82,14 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = made["evaluate"]
     evaluate.add_argument("model", type=Path, help="folder of a finished trial, or its fingerprint")
     evaluate.add_argument("domains", nargs="+", metavar="DOMAIN", help="see `recyclelora data`")
-    evaluate.add_argument("--split", default="test")
-    evaluate.add_argument("--images", type=int, default=None, help="only so many of each domain")
+    evaluate.add_argument("--split", default=None, help="one for all [test, or val where there is no test]")
+    evaluate.add_argument("--images", type=_positive, default=None, metavar="N", help="only so many of each domain")
+    evaluate.add_argument("--classes", action="store_true", help="print the IoU of each class too")
     evaluate.add_argument("--json", action="store_true")
 
     predict = made["predict"]
     predict.add_argument("model", type=Path, help="folder of a finished trial, or its fingerprint")
-    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a file, or a folder of them")
     predict.add_argument("--out", type=Path, default=None, help="folder for what is drawn [RESULTS/predictions]")
 
     export = made["export"]

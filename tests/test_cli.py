@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -214,10 +215,37 @@ def test_train_evaluate_predict(desk: Desk, capfd: pytest.CaptureFixture[str]) -
     found = json.loads(capfd.readouterr().out)
     record = json.loads((desk.folder / "results" / "trials" / fingerprint / "record.json").read_text())
     assert found["metrics"]["miou/scenes-night"] == pytest.approx(record["metrics"]["miou/scenes-night"])
-    Image.new("RGB", (160, 120), (80, 120, 200)).save("photo.png")
-    assert desk.call("predict", fingerprint, "photo.png", "--results", "results") == 0
-    with Image.open("results/predictions/photo_label.png") as label:
-        assert label.size == (160, 120) and label.mode == "L" and max(label.getdata()) < 19
+    assert found["protocol"] == "fit in 56x42, window 56x42 stride 56x42" and found["label_mapping"] == {}
+    night = found["domains"]["scenes-night"]
+    assert night["split"] == "val" and night["images"] == 2 and night["label_space"] == "cityscapes19"
+    assert night["miou"] == pytest.approx(sum(night["iou"].values()) / len(night["iou"]))
+    written = {path: path.stat().st_mtime_ns for path in (desk.folder / "results" / "trials").rglob("*")}
+    desk.camvid()
+    assert desk.call("evaluate", fingerprint, "camvid", "scenes-night", "--images", "2", "--classes", "--data-root", "data",
+                     "--results", "results") == 0
+    output = capfd.readouterr().out
+    for said in ("Protocol: fit in 56x42", "camvid in camvid11 (of cityscapes19 building: building, wall;", "pedestrian",
+                 f"Model {fingerprint}, trained on scenes-day in cityscapes19."):
+        assert said in output
+    folder = desk.folder / "photos"
+    (folder / "more").mkdir(parents=True)
+    for path in (folder / "photo.png", folder / "more" / "photo.png", desk.folder / "photo.png"):
+        Image.new("RGB", (160, 120), (80, 120, 200)).save(path)
+    assert desk.call("predict", fingerprint, "photo.png", "photos", "--results", "results") == 0
+    out = desk.folder / "results" / "predictions"
+    assert {path.name for path in out.iterdir()} == {"sheet.png", *(f"{name}_{kind}.png" for kind in ("label", "overlay")
+                                                                    for name in ("photo", "photo_2", "more_photo"))}
+    with Image.open(out / "photo_label.png") as label:
+        assert label.size == (160, 120) and label.mode == "P" and np.asarray(label).max() < 19
+    capfd.readouterr()
+    desk.write("photos/text.jpg", "no picture")
+    assert desk.call("predict", fingerprint, "photos", "--results", "results", "--out", "elsewhere") == 1
+    output = capfd.readouterr().out
+    assert "text.jpg: is no image of a known kind" in output and "2 overlays" in output
+    assert desk.call("predict", fingerprint, "photo.png", "--results", "results", "--out", str(blocked(desk))) == BAD_INPUT
+    assert "cannot be written" in capfd.readouterr().err
+    after = {path: path.stat().st_mtime_ns for path in (desk.folder / "results" / "trials").rglob("*")}
+    assert after == written, "the trial is left as it is"
 
 
 def test_show_says_where_each_value_comes_from(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:

@@ -38,12 +38,48 @@ def draw_sheet(rows: Sequence[Row], space: LabelSpace, *, errors: bool = False, 
     strips = [_draw_titles(columns, width, sheet_width)]
     strips += [_draw_row(row, space, columns, width, sheet_width) for row in rows]
     strips.append(_draw_legend(_occurring(rows, space), space, sheet_width))
+    return _stack(strips, sheet_width)
+
+
+def _stack(strips: Sequence[Picture], sheet_width: int) -> Picture:
     sheet = PillowImage.new("RGB", (sheet_width, sum(strip.height for strip in strips) + GAP), PAPER)
     top = GAP // 2
     for strip in strips:
         sheet.paste(strip, (0, top))
         top += strip.height
     return sheet
+
+
+class Prediction(NamedTuple):
+    """One image without a label: (H, W, 3) RGB, and predicted train ids (H, W)."""
+
+    caption: str
+    image: Image
+    label: Label
+
+
+def draw_predictions(rows: Sequence[Prediction], space: LabelSpace, *, width: int = 480) -> Picture:
+    """As `draw_sheet`, of images with what was predicted laid over them. The legend starts with what covers most."""
+    sheet_width = GAP + 2 * (width + GAP)
+    strips = [_draw_titles(["image", "prediction"], width, sheet_width)]
+    pixels = np.zeros(256, np.int64)
+    for row in rows:
+        pictures = [row.image, lay_over(row.image, row.label, space)]
+        strips.append(_draw_strip(row.caption, pictures, (0, 1), width, sheet_width))
+        pixels += np.bincount(row.label.ravel(), minlength=256)
+    by_share = np.argsort(-pixels[: len(space.classes)], kind="stable").tolist()
+    strips.append(_draw_legend([train_id for train_id in by_share if pixels[train_id]], space, sheet_width))
+    return _stack(strips, sheet_width)
+
+
+def lay_over(image: Image, label: Label, space: LabelSpace) -> Image:
+    """The image with each class in its colour, half transparent, and a dark line where two classes meet."""
+    mixed = (image.astype(np.uint16) + colourise(label, space)) // 2
+    edge = np.zeros(label.shape, dtype=bool)
+    edge[:, 1:] |= label[:, 1:] != label[:, :-1]
+    edge[1:] |= label[1:] != label[:-1]
+    mixed[edge] //= 3
+    return mixed.astype(np.uint8)
 
 
 def colour_errors(label: Label, prediction: Label) -> Image:
@@ -62,14 +98,19 @@ def _draw_titles(columns: list[str], width: int, sheet_width: int) -> Picture:
 
 
 def _draw_row(row: Row, space: LabelSpace, columns: list[str], width: int, sheet_width: int) -> Picture:
-    height = max(1, round(width * row.image.shape[0] / row.image.shape[1]))
+    return _draw_strip(row.caption, _pixels(row, space, columns), (0,), width, sheet_width)
+
+
+def _draw_strip(caption: str, pictures: Sequence[Image], smooth: Sequence[int], width: int,
+                sheet_width: int) -> Picture:
+    height = max(1, round(width * pictures[0].shape[0] / pictures[0].shape[1]))
     strip, draw, font = _blank_strip(sheet_width, height + LINE + GAP)
-    for column, pixels in enumerate(_pixels(row, space, columns)):
+    for column, pixels in enumerate(pictures):
         # label colours by nearest pixel: a mixture of two would show a third class
-        resampling = PillowImage.Resampling.LANCZOS if column == 0 else PillowImage.Resampling.NEAREST
+        resampling = PillowImage.Resampling.LANCZOS if column in smooth else PillowImage.Resampling.NEAREST
         picture = PillowImage.fromarray(pixels).resize((width, height), resampling)
         strip.paste(picture, (GAP + column * (width + GAP), LINE))
-    draw.text((GAP, LINE / 2), _shorten(row.caption, sheet_width - 2 * GAP, font), INK, font, anchor="lm")
+    draw.text((GAP, LINE / 2), _shorten(caption, sheet_width - 2 * GAP, font), INK, font, anchor="lm")
     return strip
 
 

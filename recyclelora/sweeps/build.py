@@ -225,14 +225,18 @@ def scored_spaces(domains: Domains) -> dict[str, LabelSpace]:
 def protocol(config: Config) -> str:
     """How the numbers of a trial were taken, in one line; numbers of two protocols are never put in one table."""
     evaluation = config.evaluation
-    if isinstance(evaluation.size, str):
-        size = f"each domain in its size of {evaluation.size}"
-    else:
-        size = "native size" if evaluation.size is None else f"fit in {evaluation.size[1]}x{evaluation.size[0]}"
     images = "all images" if evaluation.images is None else f"{evaluation.images} images a domain"
-    return (f"{size}, window {evaluation.window[1]}x{evaluation.window[0]} stride "
-            f"{evaluation.stride[1]}x{evaluation.stride[0]}, {_views(config)}{evaluation.split} split (source: val), "
-            f"{images}")
+    return f"{view(config)}, {evaluation.split} split (source: val), {images}"
+
+
+def view(config: Config) -> str:
+    """How a model sees an image that it is scored on: the part of the protocol that is no choice of images."""
+    size, window, stride = config.evaluation.size, config.evaluation.window, config.evaluation.stride
+    if isinstance(size, str):
+        fitted = f"each domain in its size of {size}"
+    else:
+        fitted = "native size" if size is None else f"fit in {size[1]}x{size[0]}"
+    return f"{fitted}, window {window[1]}x{window[0]} stride {stride[1]}x{stride[0]}{_views(config)}"
 
 
 def _views(config: Config) -> str:
@@ -240,4 +244,4 @@ def _views(config: Config) -> str:
     scales, flip = config.evaluation.scales, config.evaluation.flip
     if scales == (1.0,) and not flip:
         return ""
-    return f"at {' '.join(f'{scale:g}' for scale in scales)} times that size{' and mirrored' if flip else ''}, "
+    return f", at {' '.join(f'{scale:g}' for scale in scales)} times that size{' and mirrored' if flip else ''}"

@@ -1,6 +1,6 @@
 """Scoring a trial's model: which domains when, and what is kept of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,10 @@ def score_finally(segmentor: Segmentor, config: Config, domains: Domains, device
 
 
 def evaluate_domain(segmentor: Segmentor, config: Config, data: DomainData, common: Common, device: torch.device,
-                    name: str) -> dict[str, float]:
-    """Metrics of one domain by the protocol of the config."""
-    return _describe(_evaluate(segmentor, config, data, common, device), common, name)
+                    name: str,
+                    watch: Callable[[Iterator[ImageResult]], Iterable[ImageResult]] = iter) -> dict[str, float]:
+    """Metrics of one domain by the protocol of the config. `watch` sees the result of each image as it comes."""
+    return _describe(watch(_evaluate(segmentor, config, data, common, device)), common, name)
 
 
 def _describe(results: Iterable[ImageResult], common: Common, name: str) -> dict[str, float]:

@@ -5,9 +5,11 @@ from recyclelora.verbs.data import data
 from recyclelora.verbs.exports import export
 from recyclelora.verbs.imports import import_model
 from recyclelora.verbs.look import ui, weights
-from recyclelora.verbs.models import evaluate, predict, train
+from recyclelora.verbs.models import train
+from recyclelora.verbs.predicting import predict
 from recyclelora.verbs.results import analyse, explain, tables
 from recyclelora.verbs.results import write_report as report
+from recyclelora.verbs.scoring import evaluate
 from recyclelora.verbs.show import show
 from recyclelora.verbs.sweeping import noise, plan, status, sweep
 

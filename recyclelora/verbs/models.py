@@ -1,19 +1,13 @@
-"""`train`, `evaluate`, `predict`: one model, without Ray."""
+"""`train`: one model, without Ray; and how the other verbs find it."""
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image as PillowImage
 from rich.table import Table
 
 from recyclelora.config import Config, flatten
-from recyclelora.data.datasets import open_domain
-from recyclelora.data.labels import colourise, common_space
 from recyclelora.documents import read
 from recyclelora.errors import InputError
 from recyclelora.settings import Settings, from_document, parse_overrides
@@ -85,50 +79,3 @@ def find_model(given: argparse.Namespace, places: Places) -> Any:
     from recyclelora.sweeps.artifacts import load_model
 
     return load_model(folder_of(given, places), places.cache)
-
-
-def evaluate(given: argparse.Namespace) -> int:
-    from recyclelora.sweeps.scores import evaluate_domain
-
-    places = places_of(given)
-    model = find_model(given, places)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    metrics: dict[str, float] = {}
-    for domain in given.domains:
-        data = open_domain(domain, given.split, root=places.data_root, cache=places.cache, limit=given.images)
-        common = common_space(model.space, data.space)
-        metrics |= evaluate_domain(model.segmentor.to(device), model.config, data, common, device, domain)
-    if given.json:
-        print(json.dumps({"model": model.fingerprint, "split": given.split, "metrics": metrics}, indent=1))
-    else:
-        _print_scores(metrics)
-    return 0
-
-
-def predict(given: argparse.Namespace) -> int:
-    from recyclelora.sweeps.scores import predict_image
-
-    places = places_of(given)
-    model = find_model(given, places)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    out = given.out or places.results / "predictions"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); choose another with --out") from None
-    for path in given.images:
-        image = _read_image(path)
-        label = predict_image(model.segmentor.to(device), model.config, image, device)
-        PillowImage.fromarray(label).save(out / f"{path.stem}_label.png")
-        overlay = (0.5 * image + 0.5 * colourise(label, model.space)).astype(np.uint8)
-        PillowImage.fromarray(overlay).save(out / f"{path.stem}_overlay.png")
-        CONSOLE.print(out / f"{path.stem}_overlay.png", highlight=False)
-    return 0
-
-
-def _read_image(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    try:
-        with PillowImage.open(path) as image:
-            return np.array(image.convert("RGB"))  # a copy: torch wants what it may write to
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{path}: not a readable image ({error})") from None

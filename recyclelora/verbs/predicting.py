@@ -1,0 +1,80 @@
+"""`predict`: what a trained model sees in images of anybody's."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as PillowImage
+
+from recyclelora.adapters.lora import merged
+from recyclelora.data.labels import IGNORE, Image, Label, LabelSpace
+from recyclelora.data.photos import name_photos, read_photo
+from recyclelora.data.sheet import Prediction, draw_predictions, lay_over
+from recyclelora.errors import InputError
+from recyclelora.verbs.models import find_model
+from recyclelora.verbs.room import CONSOLE, places_of, watched
+
+SHEET, MOST, WIDTH = "sheet.png", 24, 480  # images on the contact sheet, pixels of each in width
+
+
+def predict(given: argparse.Namespace) -> int:
+    """Writes NAME_overlay.png and NAME_label.png for each image, and one contact sheet; 1 if any was left out."""
+    from recyclelora.sweeps.scores import predict_image
+
+    places = places_of(given)
+    model = find_model(given, places)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    photos, problems = name_photos(given.images)
+    out: Path = given.out or places.results / "predictions"
+    rows: list[Prediction] = []
+    done = 0
+    segmentor = model.segmentor.to(device)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with merged(segmentor.vit):  # once, not for each image
+            for name, path in watched(photos.items(), len(photos), "predicting"):
+                try:
+                    image = read_photo(path)
+                except InputError as error:
+                    problems.append(str(error))
+                    continue
+                label = predict_image(segmentor, model.config, image, device)
+                save_label(label, model.space, out / f"{name}_label.png")
+                PillowImage.fromarray(lay_over(image, label, model.space)).save(out / f"{name}_overlay.png")
+                done += 1
+                if len(rows) < MOST:
+                    rows.append(_shrink(name, image, label))
+        if rows:
+            draw_predictions(rows, model.space, width=WIDTH).save(out / SHEET)
+    except OSError as error:
+        raise InputError(f"{error.filename or out}: cannot be written ({error.strerror or error}); choose another "
+                         "folder with --out") from None
+    for problem in problems:
+        CONSOLE.print(problem, style="red", highlight=False, markup=False)
+    if rows:
+        some = f", the first {MOST}" if done > MOST else ""
+        CONSOLE.print(f"{done} overlays and label images of {model.space.name}: {out}", highlight=False)
+        CONSOLE.print(f"contact sheet{some}: {out / SHEET}", highlight=False)
+    return 1 if problems else 0
+
+
+def save_label(label: Label, space: LabelSpace, path: Path) -> None:
+    """A palette PNG: the index of a pixel is its train id, its colour that of the class; 255 is black."""
+    picture = PillowImage.fromarray(label)
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    palette[: len(space.palette)] = space.palette
+    palette[IGNORE] = 0
+    picture.putpalette(palette.tobytes())
+    picture.save(path)
+
+
+def _shrink(name: str, image: Image, label: Label) -> Prediction:
+    """No more pixels than the sheet shows, so that hundreds of large photographs do not fill the memory."""
+    height, width = label.shape
+    if width <= WIDTH:
+        return Prediction(name, image, label)
+    size = (WIDTH, max(1, round(WIDTH * height / width)))
+    small = PillowImage.fromarray(image).resize(size, PillowImage.Resampling.LANCZOS)
+    return Prediction(name, np.asarray(small),
+                      np.asarray(PillowImage.fromarray(label).resize(size, PillowImage.Resampling.NEAREST)))

@@ -1,0 +1,95 @@
+"""`evaluate`: a saved model scored on any data set, by the protocol it was trained with; its trial is left as it is."""
+
+import argparse
+import json
+from typing import Any, NamedTuple
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from recyclelora.data.datasets import DOMAINS, DomainData, find_set, open_domain
+from recyclelora.data.labels import Common, common_space
+from recyclelora.sweeps.build import Places, view
+from recyclelora.sweeps.mapping import describe, scoring_of
+from recyclelora.verbs.models import find_model
+from recyclelora.verbs.room import CONSOLE, places_of, watched
+
+
+class Scored(NamedTuple):
+    """One domain: `iou` of the classes that its labels hold, fractions."""
+
+    data: DomainData
+    common: Common
+    miou: float
+    chance: float
+    iou: dict[str, float]
+
+
+def evaluate(given: argparse.Namespace) -> int:
+    places = places_of(given)
+    model = find_model(given, places)
+    opened = [_open(domain, given, places) for domain in dict.fromkeys(given.domains)]
+    commons = [common_space(model.space, data.space) for data in opened]  # all are refused before any is scored
+    metrics: dict[str, float] = {}
+    scored = []
+    for data, common in zip(opened, commons, strict=True):
+        found = _score(model, data, common)
+        metrics |= found
+        iou = {cls: found[key] for cls in common.space.classes
+               if (key := f"iou/{data.domain}/{cls.replace(' ', '_')}") in found}
+        scored.append(Scored(data, common, found[f"miou/{data.domain}"], found[f"chance/{data.domain}"], iou))
+    scoring = scoring_of(model.space, {data.domain: data.space for data in opened})
+    if given.json:
+        domains = {each.data.domain: {"split": each.data.split, "images": len(each.data), "miou": each.miou,
+                                      "chance": each.chance, "label_space": each.common.space.name, "iou": each.iou,
+                                      "data_fingerprint": each.data.fingerprint()} for each in scored}
+        print(json.dumps({"model": model.fingerprint, "protocol": view(model.config), "domains": domains,
+                          "label_mapping": scoring.maps, "metrics": metrics}, indent=1))
+        return 0
+    _print(scored)
+    if given.classes:
+        _print_classes(scored)
+    by_space: dict[str, list[str]] = {}
+    for domain, space in scoring.spaces.items():
+        by_space.setdefault(space, []).append(domain)
+    CONSOLE.print(f"Model {model.fingerprint}, trained on {model.config.data.source} in {model.space.name}.\n"
+                  f"Protocol: {view(model.config)}.\nLabel space: {describe(by_space, scoring.maps)}.", highlight=False)
+    return 0
+
+
+def _open(domain: str, given: argparse.Namespace, places: Places) -> DomainData:
+    known = find_set(domain, places.data_root)
+    splits = tuple(known.domains[domain]) if known else DOMAINS[domain]
+    split = given.split or ("test" if "test" in splits else "val" if "val" in splits else splits[-1])
+    return open_domain(domain, split, root=places.data_root, cache=places.cache, limit=given.images)
+
+
+def _score(model: Any, data: DomainData, common: Common) -> dict[str, float]:
+    from recyclelora.sweeps.scores import evaluate_domain
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return evaluate_domain(model.segmentor.to(device), model.config, data, common, device, data.domain,
+                           lambda results: watched(results, len(data), data.domain))
+
+
+def _print(scored: list[Scored]) -> None:
+    table = Table("domain", "split", box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("images", "mIoU %", "chance %", "classes"):
+        table.add_column(column, justify="right")
+    for each in scored:
+        table.add_row(each.data.domain, each.data.split, str(len(each.data)), f"{100 * each.miou:.2f}",
+                      f"{100 * each.chance:.2f}", f"{len(each.iou)} of {len(each.common.space.classes)}")
+    CONSOLE.print(table)
+
+
+def _print_classes(scored: list[Scored]) -> None:
+    """One table per label space; a class that a domain's labels do not hold has no number there."""
+    for space in dict.fromkeys(each.common.space for each in scored):
+        inside = [each for each in scored if each.common.space == space]
+        table = Table("IoU %", title=space.name, box=SIMPLE_HEAD, pad_edge=False)
+        for each in inside:
+            table.add_column(each.data.domain, justify="right")
+        for cls in space.classes:
+            table.add_row(cls, *(f"{100 * each.iou[cls]:.2f}" if cls in each.iou else "" for each in inside))
+        CONSOLE.print(table)
