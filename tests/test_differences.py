@@ -53,6 +53,11 @@ def test_the_caption_says_what_these_seeds_could_have_found() -> None:
     assert "5 pairs a difference: enough for a claim." in said
 
 
+def test_equal_runs_do_not_promise_to_find_any_difference() -> None:
+    sheet = tabulate_differences("s", group("s", *scored({"a": [0.3, 0.3, 0.3], "b": [0.3, 0.3, 0.3]})), Statement())
+    assert "80 % power" not in " ".join(sheet.caption)
+
+
 @pytest.mark.parametrize(("seeds", "says"), [(1, "1 pair a difference: a single run"), (3, "3 pairs a difference: indicative")])
 def test_few_seeds_are_said(seeds: int, says: str) -> None:
     sheet = tabulate_differences("s", group("s", *scored(noisy({"a": 0.3, "b": 0.9}, 0.01, seeds))), Statement())

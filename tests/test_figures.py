@@ -10,6 +10,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -167,9 +168,16 @@ def test_another_process_draws_the_same_and_never_meets_pyplot() -> None:
     assert other == hashlib.sha256("".join(MADE[name]().svg for name in MADE).encode()).hexdigest()
 
 
+@pytest.mark.parametrize(("name", "shown"), [("base", "base"), ("main.end=minor, main.lr_multiplier=0.4", "the baseline")])
+def test_a_long_baseline_does_not_run_into_the_next_panel(name: str, shown: str) -> None:
+    cells = [replace(CELLS[0], label=name), *CELLS[1:]]
+    drawing = figures.differences(compared(cells, [0.01, 0.5]) + compared(cells, [0.01, 0.5], OTHER), cells)
+    assert texts(drawing).count(f"mIoU, percentage points, relative to {shown}") == 2 and name in drawing.says
+
+
 def test_hostile_names_are_text() -> None:
     cells = [cell(HOSTILE, {METRIC: [0.1, 0.2, 0.3]}), cell("_hidden " + "long " * 30, {METRIC: [0.1, 0.3, 0.3]})]
-    drawings = [figures.cells(cells, [METRIC]), figures.differences(compared(cells, [0.5]), cells),
+    drawings = [figures.cells(cells, [METRIC]), figures.differences(compared(cells[::-1], [0.5]), cells),
                 figures.layers({each.label: {0: profile(0)} for each in cells}, "drift"),
                 figures.interactions({(HOSTILE, "_b"): {0: 1.0}, ("a", "_b"): {0: 1.0}, (HOSTILE, "c"): {0: 2.0},
                                       ("a", "c"): {0: 1.0}}, [HOSTILE, "x.y"], METRIC)]

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import shutil
+import socket
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -85,7 +86,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, {name: value or "" for name, value in attributes}))
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -271,10 +272,22 @@ def browse(text: str, folder: Path, *flags: str) -> str:
     (folder / "page.html").write_text(text, "utf-8")
     quiet = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
              "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
              f"--user-data-dir={folder / 'profile'}")
     done = subprocess.run([str(CHROMIUM), *quiet, *flags, (folder / "page.html").as_uri()], capture_output=True,
                           text=True, timeout=180, env={**os.environ, "HOME": str(folder)})
     return done.stdout
+
+
+def unguarded(text: str) -> str:
+    """The page without its policy, which lets nothing run and nothing load."""
+    return re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+
+
+def unused_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @pytest.mark.slow
@@ -284,13 +297,33 @@ def test_a_browser_shows_it_without_sideways_scrolling(tmp_path: Path, width: in
     wide = Sheet(name="wide", columns=tuple(Column(f"k{place}", f"column {place}") for place in range(30)),
                  rows=(SheetRow("cell", tuple(Number(12.34, sd=1.0) for _ in range(30))),))
     text = render(page(tables=(("Wide", wide),), claim="word " * 60), link)
-    measured = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace(
-        "</body>", "<script>document.title = [document.documentElement.scrollWidth, innerWidth,"
+    measured = unguarded(text).replace(
+        "</body>", "<script>const box = some => document.querySelector(some).getBoundingClientRect();"
+        "document.title = [document.documentElement.scrollWidth, innerWidth,"
         "[...document.images].every(image => image.naturalWidth > 0),"
-        "getComputedStyle(document.querySelector('.verdict')).borderLeftWidth].join(' ')</script></body>")
+        "getComputedStyle(document.querySelector('.verdict')).borderLeftWidth, box('.badge').bottom < innerHeight,"
+        "box('.plate svg').width, box('.plate svg').height].join(' ')</script></body>")
     dom = browse(measured, tmp_path, f"--window-size={width},900", "--dump-dom", "--virtual-time-budget=2000")
-    scrolled, inner, loaded, border = re.search(r"<title>(.*?)</title>", dom)[1].split()  # type: ignore[index]
+    told = re.search(r"<title>(.*?)</title>", dom)[1].split()  # type: ignore[index]
+    scrolled, inner, loaded, border, seen, drawn, high = told
     assert int(scrolled) <= int(inner) and loaded == "true" and border in ("3px", "4px")
+    assert seen == "true" and float(drawn) > 400 and float(high) > 80  # the verdict is on the first screen
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_a_browser_asks_nobody_for_anything(tmp_path: Path) -> None:
+    def asked(text: str) -> set[str]:
+        browse(text, tmp_path, f"--log-net-log={tmp_path / 'net.json'}", f"--screenshot={tmp_path / 'net.png'}")
+        own = [entry for entry in (tmp_path / "net.json").read_text().splitlines()
+               if '"initiator":' in entry and '"initiator":"not an origin"' not in entry]  # which is the browser itself
+        return set(re.findall(r'"url":"(https?:[^"]*)"', "".join(own)))
+
+    text = render(page(panels=(Panel("night", "rrqr", 0, png()),)), link)
+    nobody = f"http://127.0.0.1:{unused_port()}/x.png"
+    assert asked(text) == set()
+    assert asked(text.replace("</body>", f'<img src="{nobody}"></body>')) == set()  # its policy would not let it
+    assert asked(unguarded(text).replace("</body>", f'<img src="{nobody}"></body>')) == {nobody}  # and we would see it
 
 
 @pytest.mark.slow
@@ -307,3 +340,17 @@ def test_a_browser_draws_and_prints_it(tmp_path: Path) -> None:
     browse(text, tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}")
     pages = re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes())
     assert 2 <= len(pages) <= 8
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None or shutil.which("pdftotext") is None, reason="no chromium, or no pdftotext")
+@pytest.mark.parametrize("columns", [12, 13, 20])
+def test_a_wide_table_is_printed_whole(tmp_path: Path, columns: int) -> None:
+    sheet = Sheet(name="wide", columns=tuple(Column(f"k{place}", f"adapter.main.lr_multiplier_{place}")
+                                             for place in range(columns)),
+                  rows=(SheetRow("a cell", tuple(Number(10 + place / 100, sd=5 + place / 100)
+                                                 for place in range(columns))),))
+    browse(render(page(tables=(("Wide", sheet),)), link), tmp_path, f"--print-to-pdf={tmp_path / 'wide.pdf'}")
+    told = subprocess.run(["pdftotext", tmp_path / "wide.pdf", "-"], capture_output=True, text=True, check=True).stdout
+    assert not [place for place in range(columns) if f"{10 + place / 100:.2f}" not in told
+                or f"± {5 + place / 100:.2f}" not in told]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from recyclelora.adapters.diagnostics import DEFINITIONS
 from recyclelora.tables.cells import Cell
-from recyclelora.tables.measures import digits_for, recorded
+from recyclelora.tables.measures import digits_for, recorded, title
 from recyclelora.tables.results import runs_of, status_of
 from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
 from recyclelora.tables.statistics import mean_sd
@@ -18,7 +18,7 @@ def tabulate_adapters(name: str, cells: Sequence[Cell]) -> Sheet:
     """A row per cell, and a column for each of the telling measures after training, for some at its start too. The
     others, and all by layer, are among the runs' metrics."""
     keys = _measured(cells)
-    columns = [Column("status", "seeds", numeric=False), *(Column(key, _heading(key)) for key in keys)]
+    columns = [Column("status", "seeds", numeric=False), *(Column(key, title(key)) for key in keys)]
     found = {key: [mean_sd(values.values()) if (values := cell.values(key)) else None for cell in cells]
              for key in keys}
     digits = {key: digits_for(each.mean for each in some if each is not None) for key, some in found.items()}
@@ -51,13 +51,6 @@ def _measured(cells: Sequence[Cell]) -> list[str]:
         return known.index(measure) if measure in known else len(known), rest, name.startswith(AFTER)
 
     return sorted(names, key=order)
-
-
-def _heading(key: str) -> str:
-    """`rank efficiency, main` and `rank efficiency, main, start`."""
-    measure, _, which = key.partition("/")[2].partition("/")
-    words = [measure.replace("_", " "), *([which.replace("_", " ")] if which else [])]
-    return ", ".join([*words, "start"] if key.startswith(START) else words)
 
 
 def _sentences(keys: Sequence[str]) -> list[str]:

@@ -183,8 +183,9 @@ def describe(comparison: Comparison) -> str:
     scale, unit = scale_of(comparison.metric), " points of" if comparison.metric.startswith("miou/") else " in"
     shown, lowest, highest = (f"{scale * value:+.{2 if scale == POINTS else 3}f}".replace("-", "−")
                               for value in (difference, low, high))
+    sign = "" if probability(comparison.p_holm).startswith("<") else "= "
     return (f"{comparison.cell} − {comparison.against}: {shown}{unit} {title(comparison.metric)} [{lowest}, "
-            f"{highest}], n = {n}, p = {probability(comparison.p_holm)}")
+            f"{highest}], n = {n}, p {sign}{probability(comparison.p_holm)}")
 
 
 def probability(p: float) -> str:

@@ -117,9 +117,9 @@ def _power(others: Sequence[Cell], baseline: Cell, most: int) -> list[str]:
         values = cell.values(TARGET_MEAN)
         pairs = [values[seed] - against[seed] for seed in sorted(values.keys() & against.keys())]
         spreads += [mean_sd(pairs).sd] if len(pairs) >= LEAST else []
-    if not spreads or most < LEAST:
+    median = statistics.median(spreads or [0.0])
+    if median == 0 or most < LEAST:  # equal differences say nothing of what a seed would change
         return []
-    median = statistics.median(spreads)
     found = detectable_difference(median, most)
     return [f"The s.d. of a difference in the target mean is {POINTS * median:.2f} points (median): {most} seeds find "
             f"a difference of {POINTS * found:.2f} points or more with 80 % power, before Holm."]

@@ -14,8 +14,11 @@ POINTS = 100.0  # a fraction of IoU -> points, which is what a table prints
 
 
 def title(metric: str) -> str:
-    """A metric's column heading."""
-    return metric.removeprefix("miou/").replace("target_mean", "target mean")
+    """A metric's column heading: `target mean`, `rank efficiency, main`, `rank efficiency, main, start`."""
+    kind, _, rest = metric.partition("/")
+    if kind not in ("adapter", "adapter_start"):
+        return metric.removeprefix("miou/").replace("target_mean", "target mean")
+    return ", ".join([rest.replace("_", " ").replace("/", ", "), *(["start"] if kind == "adapter_start" else [])])
 
 
 def scale_of(metric: str) -> float:

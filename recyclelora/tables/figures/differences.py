@@ -13,6 +13,7 @@ from recyclelora.tables.figures.intervals import Span, draw_span, limits, span_f
 from recyclelora.tables.measures import scale_of
 
 COLUMNS = 2
+SHORT = 12  # letters of a baseline's name that the axis has room for
 
 
 def differences(comparisons: Sequence[Comparison], cells: Sequence[Cell] = ()) -> canvas.Drawing:
@@ -67,7 +68,10 @@ def _draw_row(panel: Axes, row: int, span: Span, comparison: Comparison) -> None
 
 def _axis(metrics: Sequence[str], against: Sequence[str]) -> str:
     unit = "mIoU, percentage points" if all(metric.startswith("miou/") for metric in metrics) else "difference"
-    return f"{unit}, relative to {canvas.plain(against[0])}" if len(against) == 1 else unit
+    if len(against) > 1:
+        return unit
+    name = canvas.plain(against[0])  # a long one would run into the next panel
+    return f"{unit}, relative to {name if len(name) <= SHORT else 'the baseline'}"
 
 
 def _says(metrics: Sequence[str], against: Sequence[str]) -> str:

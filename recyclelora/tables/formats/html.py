@@ -1,5 +1,6 @@
 """A sheet as HTML: a page of its own, and the table alone for a page of others. Nothing is loaded, nothing runs."""
 
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
@@ -39,7 +40,8 @@ table.sheet thead th:first-child { z-index: 3; }
 table.sheet tbody tr:hover > * { background: var(--shade); }
 table.sheet tbody + tbody tr:first-child > * { border-top-width: 1px; }
 table.sheet tbody:last-child tr:last-child > * { border-bottom: 2px solid var(--ink); }
-table.sheet .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+table.sheet .number { text-align: right; font-variant-numeric: tabular-nums; }
+table.sheet td.number { white-space: nowrap; }
 table.sheet .sd, table.sheet .interval { color: var(--quiet); }
 table.sheet strong { font-weight: 700; }
 table.sheet u { text-underline-offset: 0.2em; }
@@ -55,6 +57,8 @@ table.sheet a:hover, table.sheet a:focus-visible { color: var(--link); outline: 
   table.sheet th, table.sheet td { padding: 0.15rem 0.4rem; }
   table.sheet thead th, table.sheet th:first-child { position: static; }
   table.sheet tr { break-inside: avoid; }
+  table.sheet td.number { white-space: normal; }
+  table.sheet .sd, table.sheet .interval { display: inline-block; white-space: nowrap; margin-left: 0.3em; }
 }
 """
 
@@ -107,7 +111,7 @@ def _lines(sheet: Sheet, link: Link | None) -> Iterator[str]:
     caption = "".join(f"<p>{_text(sentence)}</p>" for sentence in sentences(sheet))
     if caption:
         yield f"<caption>{caption}</caption>"
-    heads = (f'<th scope="col"{_kind(column)} title="{_text(column.key)}">{_text(column.heading)}</th>'
+    heads = (f'<th scope="col"{_kind(column)} title="{_text(column.key)}">{_breakable(column.heading)}</th>'
              for column in sheet.columns)
     yield f'<thead><tr><th scope="col">{_text(sheet.corner)}</th>{"".join(heads)}</tr></thead>'
     for _, rows in groupby(sheet.rows, lambda row: row.apart):
@@ -152,6 +156,11 @@ def _address(address: str | None) -> str:
 
 def _text(text: str) -> str:
     return escape(line(text))
+
+
+def _breakable(heading: str) -> str:
+    """A dotted name may be broken behind its dots and underscores: a column is no wider than its numbers for it."""
+    return re.sub(r"(?<=\w)([._])(?=\w)", r"\1<wbr>", _text(heading))
 
 
 def _figure(figure: str) -> str:
