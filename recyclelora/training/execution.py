@@ -5,6 +5,8 @@ from torch import nn
 
 from recyclelora.errors import InputError
 
+VARIANTS = 32  # of a block: with adapters, without and merged, with gradients and without, for each number of windows
+
 
 def recompute_activations(vit: nn.Module) -> None:
     """Keep only each block's input for the backward pass, and run the block again there (timm's checkpointing): the
@@ -23,6 +25,8 @@ def compile_blocks(vit: nn.Module, device: torch.device) -> None:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"training.compile: torch cannot compile for this device ({device.type}): {reason}; install a "
                          "C++ compiler, or leave the setting out", key="training.compile") from None
+    torch._dynamo.reset()  # what a worker compiled for the trial before this one is no use, and counts against a limit
+    torch._dynamo.config.recompile_limit = max(VARIANTS, torch._dynamo.config.recompile_limit)
     for block in vit.blocks:  # type: ignore[union-attr]
         block.compile(fullgraph=True)
 
