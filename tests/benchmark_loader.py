@@ -141,7 +141,7 @@ def compare(source: Source, camvid: Path, crop: tuple[int, int], rounds: int) ->
     print(f"\n{source.size[0]}x{source.size[1]} {source.suffix[1:].upper()} of {size:.2g} MB (real ones {source.megabytes} MB), "
           f"{len(each['ours'])} batches of {BATCH}\n  images a second and core: ours {rates['ours']:.1f}, plain torchvision "
           f"{rates['plain']:.1f}; ratio {rates['ours'] / rates['plain']:.2f}")
-    print(f"    with a loader process {1e3 * whole:.1f} ms an image in all, without {1e3 / rates['ours']:.1f} ms")
+    print(f"    with a loader process, its start included, {1e3 * whole:.1f} ms an image; without {1e3 / rates['ours']:.1f} ms")
     for name in dict.fromkeys((*plain.seconds, *ours.seconds)):
         if name != "whole":
             both = [f"{1e3 * sum(reader.seconds[name]) / (BATCH * rounds):6.2f}" if reader.seconds[name] else "     -"

