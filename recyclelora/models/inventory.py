@@ -1,8 +1,8 @@
-"""What adapting each backbone means, counted by doing it: on the meta device, without weights and without arithmetic."""
+"""What adapting each backbone means, counted by doing it: on the meta device, without weights or arithmetic."""
 
 import re
 from collections import Counter
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -52,7 +52,7 @@ def _architecture(name: str) -> str:
     return re.sub(r"_\d{3}$", "", BACKBONES[name].timm_name.partition(".")[0])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _count(name: str) -> Counts:
     """Adapt with ranks 32 (main) and 4 (sub) on every linear layer, and count each adapter's parameters."""
     with torch.device("meta"):

@@ -7,5 +7,5 @@ from recyclelora.verbs.results import analyse, explain, tables
 from recyclelora.verbs.results import write_report as report
 from recyclelora.verbs.sweeping import noise, plan, status, sweep
 
-__all__ = ["analyse", "backbones", "data", "evaluate", "explain", "noise", "plan", "predict", "report", "show", "status",
-           "sweep", "tables", "train", "ui", "weights"]
+__all__ = ["analyse", "backbones", "data", "evaluate", "explain", "noise", "plan", "predict", "report", "show",
+           "status", "sweep", "tables", "train", "ui", "weights"]
