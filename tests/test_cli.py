@@ -317,3 +317,13 @@ def test_the_library_example_of_the_readme_runs(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
     assert (tmp_path / "adapter.safetensors").exists()
     shutil.rmtree(tmp_path)
+
+
+def test_backbones_are_listed_whole_for_programs(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert desk.call("backbones", "dinov2_small", "siglip_base", "--json") == 0
+    dinov2, siglip = json.loads(capsys.readouterr().out)
+    assert set(dinov2) == {"name", "adapted", "roles", "params_r32", "params_r4", "patch_size", "mean", "std", "licence",
+                           "hub", "depth", "width"}
+    assert (dinov2["adapted"], dinov2["params_r32"], siglip["mean"]) == (48, 2_359_296, [0.5, 0.5, 0.5])
+    assert desk.call("backbones", "sam_bas") == 2
+    assert "did you mean sam_base?" in capsys.readouterr().err

@@ -277,6 +277,8 @@ def test_a_history_survives_a_torn_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("overrides", "complaint"), [
     ({"backbone__name": "dinov2_smal"}, "backbone.name: 'dinov2_smal' is not known; did you mean dinov2_small?"),
+    ({"backbone__resize": "flexible", "data__crop": [518, 518], "evaluation__window": [518, 518]},
+     "backbone.resize: flexible changes nothing here"),
     ({"data__crop": [40, 56]}, "data.crop: [40, 56] must be multiples of the patch size 14"),
     ({"evaluation__window": [42, 57]}, "evaluation.window: [42, 57] must be multiples of the patch size 14"),
     ({"adapter__main__rank": 385}, "rank 385"),
@@ -295,6 +297,13 @@ def test_checks_that_need_the_model_and_the_data(tmp_path: Path, cache: Path, ov
         build.check(tiny(**overrides), places_at(tmp_path, cache))  # type: ignore[arg-type]
     assert complaint in str(caught.value) and "\n" not in str(caught.value)
     assert caught.value.key.partition(".")[0] in ("backbone", "data", "evaluation", "adapter")
+
+
+def test_the_resize_setting_reaches_the_backbone(cache: Path, dinov2_small: Path) -> None:
+    built = {resize: build.build(tiny(backbone__resize=resize, adapter__method="frozen"), dinov2_small, cache, 5).vit
+             for resize in ("plain", "flexible")}
+    plain, flexible = (vit.state_dict() for vit in built.values())
+    assert {name for name in plain if not torch.equal(plain[name], flexible[name])} == {"pos_embed"}
 
 
 def test_counts_without_weights() -> None:

@@ -3,15 +3,16 @@
 A name without a number is the smallest image size at which its makers published it; with one, a checkpoint that they
 trained on at that size (`siglip2_large`: 256 pixels; `siglip2_large_512`: 512). Either works at any image size.
 
-| names                                                        | made from                           | published at      |
-|--------------------------------------------------------------|-------------------------------------|-------------------|
-| dinov2_{small,base,large,giant}[_reg]                        | ViT; _reg with 4 registers          | 518, patch 14     |
-| dinov3_{small,small_plus,base,large,huge_plus,7b}            | EVA, rotary positions, 4 registers  | 256, patch 16     |
-| eva02_{tiny,small,base,large}                                | EVA, rotary and learned positions   | 224, patch 14     |
-| eva02_clip_{base,large,enormous}, eva02_clip_large_336       | the same; enormous without rotation | 224, patch 16, 14 |
-| clip_{base,large}, clip_large_336                            | ViT with a norm before the blocks   | 224, patch 16, 14 |
-| siglip_{base,large,so400m}, siglip2_{...,giant}, and _SIZE   | ViT without class token             | 224 or 256        |
-| sam_{base,large,huge}                                        | windowed ViT, relative positions    | 1024, patch 16    |
+| names                                         | made from                         | published at        |
+|-----------------------------------------------|-----------------------------------|---------------------|
+| dinov2_{small,base,large,giant}[_reg]         | ViT; _reg with 4 registers        | 518, patch 14       |
+| dinov3_{small[_plus],base,large,huge_plus,7b} | EVA, rotary, 4 registers          | 256, patch 16       |
+| eva02_{tiny,small,base,large}                 | EVA, rotary and learned positions | 224, patch 14       |
+| eva02_clip_{base,large[_336],enormous}        | the same; enormous is not rotary  | 224, patch 16 or 14 |
+| clip_{base,large[_336]}                       | ViT, a norm before the blocks     | 224, patch 16 or 14 |
+| siglip_{base,large,so400m}[_SIZE]             | ViT without class token           | 224 or 256          |
+| siglip2_{base,large,so400m,giant}[_SIZE]      | the same                          | 224 or 256          |
+| sam_{base,large,huge}                         | windowed ViT, relative positions  | 1024, patch 16      |
 
 OpenAI's CLIP is the variant with its own activation (quick GELU), which the weights were trained with. DINOv3 is timm's
 variant without q, k and v biases, which are 0 in the published weights.

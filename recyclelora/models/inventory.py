@@ -1,4 +1,4 @@
-"""What adapting each backbone means, counted by doing it: on the meta device, without weights and without arithmetic."""
+"""What adapting each backbone means, counted by doing it: on the meta device, without weights or arithmetic."""
 
 import re
 from collections import Counter

@@ -1,12 +1,13 @@
 """The tensors of a ViT that depend on patch and image size, from a checkpoint's size to a model's.
 
-| tensor                        | plain (the authors' code)         | flexible (FlexiViT, and timm's own loader)               |
-|-------------------------------|-----------------------------------|----------------------------------------------------------|
-| patch kernel                  | bicubic                           | pseudo-inverse of the patches' bicubic resize: an image  |
-|                               |                                   | resized like its patches gives the same tokens (larger   |
-|                               |                                   | patches), or the nearest ones (smaller)                  |
-| position embedding            | bicubic                           | bicubic, antialiased where the grid shrinks              |
-| SAM's relative positions      | linear, as SAM's own forward pass | the same                                                 |
+| tensor                   | plain (the authors' code)        | flexible (FlexiViT, and timm's own loader) |
+|--------------------------|----------------------------------|--------------------------------------------|
+| patch kernel             | bicubic                          | through the pseudo-inverse of a resize     |
+| position embedding       | bicubic                          | bicubic, antialiased where it shrinks      |
+| SAM's relative positions | linear, as its forward pass does | the same                                   |
+
+The pseudo-inverse is that of the patches' own bicubic resize: a larger patch gives the tokens that the smaller one gave
+before the image was enlarged, a smaller one the nearest there are.
 
 Tensors of the right size are left as they are, the very same.
 """

@@ -11,6 +11,10 @@ from recyclelora.models.catalogue import BACKBONES, STATISTICS
 from recyclelora.models.inventory import Entry, describe
 from recyclelora.verbs.room import CONSOLE
 
+NOTE = """\
+Adapters of rank 32 and 4, in millions of trainable parameters, on the blocks' linear layers; --json gives all digits.
+Weights come from timm's repositories on the model hub; only their safetensors files are read."""
+
 
 def backbones(given: argparse.Namespace) -> int:
     for name in given.names:
@@ -23,9 +27,7 @@ def backbones(given: argparse.Namespace) -> int:
     with CONSOLE.status(f"counting {len(names)} backbones"):
         entries = [describe(name) for name in names]
     CONSOLE.print(_draw(entries), soft_wrap=False)
-    CONSOLE.print("Adapters at rank 32 and 4, in millions of trainable parameters, on every linear layer of the blocks; "
-                  "--json has them whole.\nWeights come from timm's repositories on the model hub, as safetensors; "
-                  "none of them is published as .bin alone.", style="dim", soft_wrap=False, highlight=False)
+    CONSOLE.print(NOTE, style="dim", soft_wrap=False, highlight=False)
     return 0
 
 
