@@ -170,9 +170,10 @@ class Head:
 
 @_settings
 class Data:
-    source: Name = "gtav"
+    source: Name = "gtav"  # one domain, or several joined by + and sampled by their size: gtav+synthia+urbansyn
     targets: tuple[Name, ...] = ("cityscapes", "bdd100k", "mapillary")
-    train_images: Positive | None = None  # None: all; otherwise a fixed subset
+    # None: all; otherwise a fixed subset. Of several sources, a list with a number or null for each
+    train_images: Positive | tuple[Positive | None, ...] | None = None
     crop: Size = (512, 512)
     # edges: the shorter edge becomes tenths of the crop's, the longer one at most 4 crops; ratio: any scale of the base
     resize: Literal["edges", "ratio"] = "edges"
@@ -189,7 +190,27 @@ class Data:
             raise InputError(f"{list(self.scales)}: the first is above the second; swap them", key="scales")
         if self.base is not None and self.resize != "ratio":
             raise InputError(f"means nothing for data.resize {self.resize}; leave it out", key="base")
+        if not all(self.sources) or len(set(self.sources)) < len(self.sources):
+            raise InputError(f"{self.source!r}: join the names of different domains by one +", key="source")
+        self._check_train_images()
         return self
+
+    def _check_train_images(self) -> None:
+        given, num_sources = self.train_images, len(self.sources)
+        if isinstance(given, int) and num_sources > 1:
+            raise InputError(f"{given}: a list with a number or null for each of {self.source} is needed",
+                             key="train_images")
+        if isinstance(given, tuple):
+            if num_sources == 1 or len(given) != num_sources:
+                need = "a number" if num_sources == 1 else f"{num_sources} entries"
+                raise InputError(f"{list(given)}: {need} for data.source {self.source} is needed", key="train_images")
+            if set(given) == {None}:
+                _fill(self, "train_images", None)  # one config, one fingerprint
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The domains trained on."""
+        return tuple(self.source.split("+"))
 
 
 @_settings

@@ -143,10 +143,12 @@ def _as_is(batch: Any) -> Any:  # DataLoader would look into it
 
 
 class Concatenation:
-    """Several domains one after the other; sampled uniformly, so each counts by its size."""
+    """Several domains one after the other; sampled uniformly, so each counts by its size. Samples keep their own
+    domain, unless a `domain` is given, as which they are all to count; else it is theirs joined by +."""
 
-    def __init__(self, parts: Sequence[LabelledImages]) -> None:
-        self.parts = tuple(parts)
+    def __init__(self, parts: Sequence[DomainData], domain: str = "") -> None:
+        self.parts, self._as_one = tuple(parts), bool(domain)
+        self.domain = domain or "+".join(part.domain for part in parts)
         self._ends = np.cumsum([len(part) for part in self.parts])
 
     @property
@@ -159,21 +161,23 @@ class Concatenation:
     def __getitem__(self, index: int) -> Sample:
         index = range(len(self))[index]
         part = int(np.searchsorted(self._ends, index, side="right"))
-        return self.parts[part][index - int(self._ends[part])]  # negative: counted from the end of the part
+        sample = self.parts[part][index - int(self._ends[part])]  # negative: counted from the end of the part
+        return sample._replace(domain=self.domain) if self._as_one else sample
 
     def __iter__(self) -> Iterator[Sample]:
-        return (sample for part in self.parts for sample in part)
+        return (self[index] for index in range(len(self)))
 
     def fingerprint(self) -> str:
         return hashlib.sha256("\n".join(part.fingerprint() for part in self.parts).encode()).hexdigest()
 
 
-def concat(sources: Sequence[DomainData]) -> Concatenation:
-    """Multi-source training data. Raises InputError when there is no source or their label spaces differ."""
+def concat(sources: Sequence[DomainData], domain: str = "") -> Concatenation:
+    """Multi-source data, of one `domain` where one is named. Raises InputError when there is no source or their label
+    spaces differ."""
     if not sources:
         raise InputError("there is no source domain: name at least one")
     for source in sources[1:]:
         if source.space != sources[0].space:
             described = [f"{data.domain} ({data.space.name})" for data in (sources[0], source)]
             raise InputError(f"source domains {' and '.join(described)} have different label spaces: choose one space")
-    return Concatenation(sources)
+    return Concatenation(sources, domain)

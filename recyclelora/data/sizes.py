@@ -34,10 +34,17 @@ PROTOCOLS: dict[str, dict[str, Size | None]] = {
 
 def size_of(size: Size | str | None, domain: str) -> Size | None:
     """The (height, width) that images of a domain are fitted inside; None: they stay as they are. `size` is one for all
-    domains, or the name of a protocol. Raises InputError for a domain that the protocol does not know."""
+    domains, or the name of a protocol; `domain` may be several joined by +. Raises InputError for a domain that the
+    protocol does not know."""
     if not isinstance(size, str):
         return size
-    if domain not in PROTOCOLS[size]:
-        raise InputError(f"evaluation.size: {size} has no size for {domain}, only for {', '.join(PROTOCOLS[size])}; "
+    names = domain.split("+")
+    for name in names:
+        if name not in PROTOCOLS[size]:
+            raise InputError(f"evaluation.size: {size} has no size for {name}, only for {', '.join(PROTOCOLS[size])}; "
+                             "give one size for all domains, such as [720, 1280], or null", key="evaluation.size")
+    found = {PROTOCOLS[size][name] for name in names}
+    if len(found) > 1:
+        raise InputError(f"evaluation.size: {size} has several sizes for {domain}, which are scored as one domain; "
                          "give one size for all domains, such as [720, 1280], or null", key="evaluation.size")
-    return PROTOCOLS[size][domain]
+    return found.pop()

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from recyclelora.config import Config, flatten
+from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.documents import read
 from recyclelora.errors import Absent
 from recyclelora.settings import Settings, from_document, parse_overrides
 from recyclelora.sweeps import outlook
-from recyclelora.sweeps.build import Places, open_domains
+from recyclelora.sweeps.build import Places, open_domains, parts_of
 from recyclelora.sweeps.outlook import DEVICES, Outlook, look_ahead, sketch
 from recyclelora.sweeps.space import Space, cells_of, expand
 from recyclelora.sweeps.spacefile import read_space
@@ -45,6 +46,7 @@ class Images(NamedTuple):
     domain: str
     split: str
     num: int | None
+    official: int | None
     space: str
 
 
@@ -99,16 +101,21 @@ def describe(settings: Settings, places: Places, targets: Sequence[Target] = (),
 def _images(config: Config, places: Places) -> tuple[tuple[Images, ...], int, str]:
     """Counts by role, the number of classes, and "" or why the data are not here."""
     data, split = config.data, config.evaluation.split
+    asked = [*(("train", name, "train") for name in data.sources), *(("source", name, "val") for name in data.sources),
+             *(("target", name, split) for name in data.targets)]
     try:
         domains = open_domains(config, places)
     except Absent as absent:
-        asked = [("train", data.source, "train"), ("source", data.source, "val"),
-                 *(("target", name, split) for name in data.targets)]
-        return tuple(Images(*each, None, "") for each in asked), CLASSES, str(absent)
-    found = [("train", domains.train), ("source", domains.source_val),
-             *(("target", target) for target in domains.targets.values())]
-    return (tuple(Images(role, each.domain, each.split, len(each), each.space.name) for role, each in found),
-            len(domains.train.space.classes), "")
+        return tuple(Images(*each, None, _official(*each[1:]), "") for each in asked), CLASSES, str(absent)
+    every = (domains.train, domains.source_val, *domains.targets.values())
+    found = [part for whole in every for part in parts_of(whole)]
+    return (tuple(Images(*each, len(part), _official(*each[1:]), part.space.name)
+                  for each, part in zip(asked, found, strict=True)), len(domains.train.space.classes), "")
+
+
+def _official(domain: str, split: str) -> int | None:
+    """How many images the split has as published, where that is known."""
+    return BY_DOMAIN[domain].domains[domain].get(split) if domain in BY_DOMAIN else None
 
 
 def _show_trial(trial: Trial, *, as_json: bool) -> int:
@@ -171,9 +178,10 @@ def _schedule(trial: Trial) -> Table:
 
 
 def _data(trial: Trial) -> Table:
-    table = _table("data", "role", "domain", "split", "images", "label space")
+    table = _table("data", "role", "domain", "split", "images", "official", "label space")
     for each in trial.images:
-        table.add_row(each.role, each.domain, each.split, "–" if each.num is None else f"{each.num:,}", each.space)
+        num, official = ("–" if count is None else f"{count:,}" for count in (each.num, each.official))
+        table.add_row(each.role, each.domain, each.split, num, official, each.space)
     return table
 
 
