@@ -42,8 +42,8 @@ def program(segmentor: Segmentor) -> Iterator[ExportedProgram]:
 
 
 def assert_same_scores(found: Tensor, expected: Tensor) -> None:
-    """Sums in another order, and matrix products whose kernels depend on where in memory a weight lies: 1e-5 of the
-    largest score (bit for bit in most runs)."""
+    """Within 1e-5 of the largest score. Often bit for bit, but not in every run: the cause was not looked into, and is
+    no more than rounding by its size."""
     assert torch.allclose(found, expected, rtol=0, atol=1e-5 * float(expected.max()))
     assert (found.argmax(1) == expected.argmax(1)).float().mean() > 0.999
 
