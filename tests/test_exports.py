@@ -97,7 +97,7 @@ def test_other_shapes_leave_too(tmp_path: Path, name: str) -> None:
 
 def test_a_frozen_model_and_another_label_space(tmp_path: Path, cache: Path) -> None:
     model, weights = a_model(tiny(adapter__method="frozen"), cache, CAMVID11)
-    made = export_model(model, weights, None, {}, choose_formats(["timm"], adapted=False), tmp_path / "out")
+    made = export_model(model, weights, None, {}, choose_formats(["timm"], "frozen"), tmp_path / "out")
     about = json.loads((tmp_path / "out" / "model.json").read_text())
     assert about["label_space"] == "camvid11" and about["classes"] == list(CAMVID11.classes)
     assert about["palette"] == [list(colour) for colour in CAMVID11.palette]
@@ -125,22 +125,25 @@ def test_a_format_that_is_not_the_model_is_not_written(tmp_path: Path, cache: Pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("asked", "adapted", "chosen"), [
-    (["all"], True, ("peft", "timm", "torch", "onnx")), (["all"], False, ("timm", "torch", "onnx")),
-    (["onnx", "timm", "onnx"], True, ("timm", "onnx")), (["peft", "all"], True, ("peft", "timm", "torch", "onnx"))])
-def test_the_formats_asked_for(asked: list[str], adapted: bool, chosen: tuple[str, ...]) -> None:
-    assert choose_formats(asked, adapted=adapted) == chosen
+@pytest.mark.parametrize(("asked", "method", "chosen"), [
+    (["all"], "recyclelora", ("peft", "timm", "torch", "onnx")), (["all"], "frozen", ("timm", "torch", "onnx")),
+    (["all"], "rein", ("torch", "onnx")), (["onnx", "timm", "onnx"], "recyclelora", ("timm", "onnx")),
+    (["peft", "all"], "recyclelora", ("peft", "timm", "torch", "onnx"))])
+def test_the_formats_asked_for(asked: list[str], method: str, chosen: tuple[str, ...]) -> None:
+    assert choose_formats(asked, method) == chosen
 
 
 def test_formats_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="--to onx: unknown format; did you mean onnx?"):
-        choose_formats(["onx"], adapted=True)
+        choose_formats(["onx"], "recyclelora")
     with pytest.raises(InputError, match="--to peft: this model's backbone is frozen"):
-        choose_formats(["peft", "timm"], adapted=False)
+        choose_formats(["peft", "timm"], "frozen")
+    with pytest.raises(InputError, match="--to timm: Rein's tokens cannot be merged"):
+        choose_formats(["timm"], "rein")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="--to onnx: .* pip install onnxscript onnxruntime"):
-        choose_formats(["all"], adapted=True)
-    assert choose_formats(["torch"], adapted=True) == ("torch",)
+        choose_formats(["all"], "recyclelora")
+    assert choose_formats(["torch"], "recyclelora") == ("torch",)
 
 
 @pytest.fixture(scope="module")

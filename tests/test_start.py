@@ -60,6 +60,17 @@ def test_every_trained_tensor_is_the_first_stages_last(first: str, places: Place
             assert not torch.equal(parameter, before[name]), "the first stage had moved it"
 
 
+def test_rein_goes_on_as_well(places: Places) -> None:
+    method = {"adapter__method": "rein", "adapter__tokens": 20, "adapter__rank": 2}
+    before = run(tiny(training__iterations=1, evaluation__every=1, **method), places).fingerprint  # type: ignore[arg-type]
+    config = second(before, **method)
+    identity = build.identify(config, places)
+    segmentor = build.build(config, identity.weights.path, places.cache, 19)
+    begin_from(segmentor, places.trial(before), weights_sha256=identity.weights.sha256)
+    kept = load_file(places.trial(before) / "adapter.safetensors")
+    assert kept and all(torch.equal(segmentor.get_parameter(f"vit.reins.{name}"), kept[name]) for name in kept)
+
+
 def test_the_second_stage_is_a_trial_of_its_own_that_starts_from_there(first: str, places: Places) -> None:
     record = run(second(first), places)
     assert record.outcome == "finished" and record.fingerprint != first

@@ -18,6 +18,5 @@ def tiny(**overrides: Plain) -> Config:
     """`tiny(adapter__init="svd")`: two underscores stand for the dot."""
     values = {key.replace("__", "."): value for key, value in overrides.items()}
     if values.get("adapter.method", "recyclelora") != "recyclelora":
-        values |= {key: value for key, value in TINY.items() if not key.startswith("adapter.")}
-        return Settings(values).resolve()
+        return Settings({**{key: value for key, value in TINY.items() if not key.startswith("adapter.")}, **values}).resolve()
     return Settings({**TINY, **values}).resolve()

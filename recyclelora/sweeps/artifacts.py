@@ -15,7 +15,7 @@ from recyclelora.data.labels import SPACES, Grouping, LabelSpace
 from recyclelora.errors import InputError
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import Segmentor, build_segmentor
-from recyclelora.models.weights import resolve_weights
+from recyclelora.models.weights import Weights, resolve_weights
 from recyclelora.settings import read_settings
 from recyclelora.sweeps.build import Identity, find_weights, head_shape
 
@@ -48,13 +48,17 @@ def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Ide
     os.replace(partial, folder / HEAD)
 
 
+def weights_of(folder: Path, config: Config, cache: Path) -> Weights:
+    """The backbone's weights of the model in a folder: its own where it holds some, as an imported model may."""
+    own = folder / BACKBONE
+    return resolve_weights(config.backbone.name, file=own, cache=cache) if own.exists() else find_weights(config, cache)
+
+
 def load_model(folder: Path, cache: Path) -> Model:
     """The model in a trial's folder, its adapters in place and not merged. Raises InputError for a folder that holds no
     finished trial, and for weights, adapter or head that do not belong together."""
     config = read_settings(folder / CONFIG).resolve()
-    own = folder / BACKBONE
-    weights = resolve_weights(config.backbone.name, file=own, cache=cache) if own.exists() else (
-        find_weights(config, cache))
+    weights = weights_of(folder, config, cache)
     try:
         with safe_open(folder / HEAD, "pt") as file:
             about, head = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

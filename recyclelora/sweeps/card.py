@@ -42,8 +42,9 @@ def _front(facts: Facts) -> str:
 
 def _title(facts: Facts) -> str:
     backbone, classes = facts.model["backbone"], facts.model["classes"]
-    how = ("frozen, with a trained head" if facts.config["adapter.method"] == "frozen" else
-           f"frozen, with low-rank adapters ({facts.config['adapter.method']}) and a trained head")
+    method = str(facts.config["adapter.method"])
+    how = {"frozen": "frozen, with a trained head", "rein": "frozen, with Rein's tokens and a trained head"}.get(
+        method, f"frozen, with low-rank adapters ({method}) and a trained head")
     return (f"# {backbone['name']} segmenting {len(classes)} classes\n\n"
             f"A semantic segmentation model: the vision transformer {backbone['timm']}, {how} (Mask2Former). It gives "
             f"each pixel one of the classes of {facts.model['label_space']}: {', '.join(classes)}.\n\n"

@@ -43,15 +43,23 @@ class Export(NamedTuple):
     sizes: dict[str, int]  # file -> bytes
 
 
-def choose_formats(asked: Sequence[str], *, adapted: bool) -> tuple[str, ...]:
-    """The formats asked for, in a fixed order; "all" means all that the model has. Raises InputError for an unknown
-    one, for PEFT without adapters, and for ONNX without the package that writes it."""
+# Formats that cannot hold what a method trained, and why.
+LACKING = {"frozen": {"peft": "this model's backbone is frozen and has no adapter; --to timm writes the ViT"},
+           "rein": {"peft": "Rein's tokens are no low-rank adapter; --to torch and --to onnx hold them",
+                    "timm": "Rein's tokens cannot be merged into a plain ViT; --to torch and --to onnx hold them"}}
+
+
+def choose_formats(asked: Sequence[str], method: str) -> tuple[str, ...]:
+    """The formats asked for, in a fixed order; "all" means all that a model of this adapter method has. Raises
+    InputError for an unknown one, for one that cannot hold the model, and for ONNX without the package that writes
+    it."""
     for name in asked:
         if name not in (*FORMATS, "all"):
             raise InputError(f"--to {name}: unknown format{nearest(name, (*FORMATS, 'all'))}")
-    if "peft" in asked and not adapted:
-        raise InputError("--to peft: this model's backbone is frozen and has no adapter; --to timm writes the ViT")
-    chosen = tuple(name for name in FORMATS if name in asked or ("all" in asked and (adapted or name != "peft")))
+        if name in LACKING.get(method, {}):
+            raise InputError(f"--to {name}: {LACKING[method][name]}")
+    chosen = tuple(name for name in FORMATS
+                   if name in asked or ("all" in asked and name not in LACKING.get(method, {})))
     if "onnx" in chosen and importlib.util.find_spec("onnxscript") is None:
         raise InputError("--to onnx: needs a package that is not installed: pip install onnxscript onnxruntime")
     return chosen

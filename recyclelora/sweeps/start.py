@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from recyclelora.adapters.rein import reins_of
 from recyclelora.config import flatten
 from recyclelora.documents import Plain
 from recyclelora.errors import Absent, InputError
@@ -44,7 +45,8 @@ def begin_from(segmentor: Segmentor, folder: Path, *, weights_sha256: str) -> No
                          key=KEY)
     if (folder / ADAPTER).is_file():
         adapter, _ = _read(folder / ADAPTER)
-        tensors |= {f"vit.{name}": tensor for name, tensor in adapter.items() if ".start_" not in name}
+        within = "vit.reins" if reins_of(segmentor.vit) is not None else "vit"
+        tensors |= {f"{within}.{name}": tensor for name, tensor in adapter.items() if ".start_" not in name}
     trained = {name: parameter for name, parameter in segmentor.named_parameters() if parameter.requires_grad}
     wrong = sorted(name for name, parameter in trained.items()
                    if name not in tensors or tensors[name].shape != parameter.shape)

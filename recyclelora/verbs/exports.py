@@ -4,29 +4,29 @@ import argparse
 
 from rich.table import Table
 
-from recyclelora.adapters import adapted_layers
 from recyclelora.errors import InputError
-from recyclelora.sweeps.build import Places, find_weights
+from recyclelora.sweeps.build import Places
 from recyclelora.verbs.models import find_model, folder_of
 from recyclelora.verbs.room import CONSOLE, open_existing, places_of
 
 
 def export(given: argparse.Namespace) -> int:
-    from recyclelora.sweeps.exports import choose_formats, export_model
+    from recyclelora.sweeps.artifacts import weights_of
+    from recyclelora.sweeps.exports import LACKING, choose_formats, export_model
     from recyclelora.sweeps.trial import read_record
 
     places = places_of(given)
-    choose_formats(given.to, adapted=True)  # before the model is read: what is wrong whatever it is
+    choose_formats(given.to, "")  # before the model is read: what is wrong whatever it is
     folder, model = folder_of(given, places), find_model(given, places)
     record = read_record(folder)
     if record is not None and (record.outcome != "finished" or record.fingerprint != model.fingerprint):
         raise InputError(f"{folder}: its record is of {record.fingerprint}, {record.outcome}; the model is "
                          f"{model.fingerprint}: only a finished trial is exported")
-    adapted = bool(adapted_layers(model.segmentor.vit))
-    formats = choose_formats(given.to, adapted=adapted)
-    if "all" in given.to and not adapted:
-        CONSOLE.print("peft: left out, as this model's backbone is frozen and has no adapter", highlight=False)
-    made = export_model(model, find_weights(model.config, places.cache), record,
+    formats = choose_formats(given.to, model.config.adapter.method)
+    for name, why in LACKING.get(model.config.adapter.method, {}).items():
+        if "all" in given.to:
+            CONSOLE.print(f"{name}: left out: {why.partition(';')[0]}", highlight=False)
+    made = export_model(model, weights_of(folder, model.config, places.cache), record,
                         _tags(given, places, model.fingerprint), formats, given.out.resolve())
     table = Table("file", "MB")
     for name, size in made.sizes.items():

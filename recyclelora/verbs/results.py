@@ -154,7 +154,7 @@ def analyse(given: argparse.Namespace) -> int:
     code = code.format(**commit_tags())
     for record in records.values():
         lacks = not any(metric.startswith("adapter/") for metric in record.metrics)
-        if record.outcome != "finished" or record.config.get("adapter.method") == "frozen" or not lacks:
+        if record.outcome != "finished" or record.config.get("adapter.method") in ("frozen", "rein") or not lacks:
             continue
         folder = places.trial(record.fingerprint)
         if not (folder / "adapter.safetensors").exists():
