@@ -106,7 +106,10 @@ def _images(config: Config, places: Places) -> tuple[tuple[Images, ...], int, st
     try:
         domains = open_domains(config, places)
     except Absent as absent:
-        return tuple(Images(*each, None, _official(*each[1:]), "") for each in asked), CLASSES, str(absent)
+        limits = data.train_images if isinstance(data.train_images, tuple) else [data.train_images] * len(data.sources)
+        wanted = [*limits, *[config.evaluation.images] * (len(asked) - len(data.sources))]
+        told = zip(asked, wanted, strict=True)
+        return tuple(Images(*each, limit, _official(*each[1:]), "") for each, limit in told), CLASSES, str(absent)
     every = (domains.train, domains.source_val, *domains.targets.values())
     found = [part for whole in every for part in parts_of(whole)]
     return (tuple(Images(*each, len(part), _official(*each[1:]), part.space.name)
