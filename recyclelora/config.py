@@ -144,9 +144,10 @@ class Head:
 
 @_settings
 class Data:
-    source: Name = "gtav"
+    source: Name = "gtav"  # one domain, or several joined by + and sampled by their size: gtav+synthia+urbansyn
     targets: tuple[Name, ...] = ("cityscapes", "bdd100k", "mapillary")
-    train_images: Positive | None = None  # None: all; otherwise a fixed subset
+    # None: all; otherwise a fixed subset. Of several sources, a list with a number or null for each
+    train_images: Positive | tuple[Positive | None, ...] | None = None
     crop: Size = (512, 512)
     scales: tuple[Above0, Above0] = (0.5, 2.0)  # of the resized shortest edge to the crop's, in steps of a tenth
     batch_size: Positive = 4
@@ -157,7 +158,27 @@ class Data:
             raise InputError("name each target domain once, and at least one", key="targets")
         if self.scales[0] > self.scales[1]:
             raise InputError(f"{list(self.scales)}: the first is above the second; swap them", key="scales")
+        if not all(self.sources) or len(set(self.sources)) < len(self.sources):
+            raise InputError(f"{self.source!r}: join the names of different domains by one +", key="source")
+        self._check_train_images()
         return self
+
+    def _check_train_images(self) -> None:
+        given, num_sources = self.train_images, len(self.sources)
+        if isinstance(given, int) and num_sources > 1:
+            raise InputError(f"{given}: a list with a number or null for each of {self.source} is needed",
+                             key="train_images")
+        if isinstance(given, tuple):
+            if num_sources == 1 or len(given) != num_sources:
+                need = "a number" if num_sources == 1 else f"{num_sources} entries"
+                raise InputError(f"{list(given)}: {need} for data.source {self.source} is needed", key="train_images")
+            if set(given) == {None}:
+                _fill(self, "train_images", None)  # one config, one fingerprint
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The domains trained on."""
+        return tuple(self.source.split("+"))
 
 
 @_settings

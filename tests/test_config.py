@@ -87,6 +87,14 @@ def test_another_method_starts_from_its_own_defaults() -> None:
     (["data.targets=[a, a]"], "data.targets: name each target domain once"),
     (["data.targets=cityscapes"], "data.targets: 'cityscapes': must be a list"),
     (["data.source=../secret"], "data.source: '../secret': must match pattern"),
+    (["data.source=gtav+gtav"], "data.source: 'gtav+gtav': join the names of different domains by one +"),
+    (["data.source=gtav+"], "data.source: 'gtav+': join the names"),
+    (["data.train_images=0"], "data.train_images: 0"),
+    (["data.train_images=all"], "data.train_images: 'all': must be a whole number or must be a list"),
+    (["data.train_images=[5]"], "data.train_images: [5]: a number for data.source gtav is needed"),
+    (["data.source=gtav+synthia", "data.train_images=5"], "data.train_images: 5: a list with a number or null for each of gtav+synthia"),
+    (["data.source=gtav+synthia", "data.train_images=[5]"], "data.train_images: [5]: 2 entries for data.source gtav+synthia"),
+    (["data.source=gtav+synthia", "data.train_images=[5, 0]"], "data.train_images"),
     (["data.crop=[512]"], "data.crop"),
     (["data.scales=[2.0, 0.5]"], "data.scales: [2.0, 0.5]: the first is above the second"),
     (["evaluation.stride=[600, 600]"], "evaluation.stride: (600, 600) is above evaluation.window"),
@@ -142,6 +150,16 @@ def test_the_fingerprint_holds_what_changes_the_result_and_nothing_else(key: str
     assert changed != Config(), "the value must be another one"
     machine = key == "backbone.weights" or key.startswith("resources.")
     assert (name(changed) == name(Config())) == machine
+
+
+def test_subsets_of_several_sources_are_part_of_the_identity() -> None:
+    configs = [resolve("data.source=gtav+synthia", f"data.train_images={images}")
+               for images in ("null", "[12403, null]", "[null, 12403]", "[5, 5]")]
+    assert len({name(config) for config in configs}) == 4 and configs[1].data.sources == ("gtav", "synthia")
+    assert flatten(configs[1])["data.train_images"] == [12403, None]
+    assert name(resolve("data.source=gtav+synthia", "data.train_images=[null, null]")) == name(configs[0])
+    again = Settings(flatten(configs[1])).resolve()
+    assert again == configs[1] and name(resolve("data.source=synthia+gtav")) != name(configs[0])
 
 
 def test_the_fingerprint_holds_weights_and_data_and_no_order() -> None:

@@ -163,6 +163,12 @@ def test_a_concatenation_is_its_parts_one_after_the_other() -> None:
         both[8]
 
 
+def test_a_concatenation_may_count_as_one_domain() -> None:
+    pooled = concat([domain(2, Blocks(10), "a"), domain(1, Blocks(20), "b")], "a+b")
+    assert [(sample.domain, sample.name) for sample in pooled] == [("a+b", "a0"), ("a+b", "a1"), ("a+b", "b0")]
+    assert pooled.fingerprint() == concat(pooled.parts).fingerprint() and pooled[-1].domain == "a+b"
+
+
 def test_sources_are_drawn_by_their_size() -> None:
     parts = [domain(2, Blocks(10), "a"), domain(6, Blocks(20), "b")]
     both = concat(parts)

@@ -117,3 +117,9 @@ def test_on_a_cluster_copies_run_side_by_side(places: Places) -> None:
     assert len(copies) == share.slots == 2 and all(isinstance(copy, Timing) and len(copy.step_seconds) == 5 for copy in copies)
     assert all(copy.peak_memory_bytes < 4 * 2**30 for copy in copies), "a process of its own, that of no other trial"
     assert "DATA_ROOT" in timed[cost_key(configs[2])]
+
+
+def test_several_sources_are_timed(places: Places) -> None:
+    timing = probe(tiny(data__source="scenes-day+scenes-fog", data__train_images=[4, None]), places, steps=3)
+    assert len(timing.step_seconds) == 3 and timing.note == ""
+    assert timing.final_images == (4 + 2 + 2) + (3 + 2 + 2), "the sources are one domain; then the panels"

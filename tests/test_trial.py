@@ -19,6 +19,8 @@ from recyclelora.sweeps.mapping import Scoring, read_scoring
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import predict_image
 from recyclelora.sweeps.trial import Progress, read_record, run
+from recyclelora.training.metrics import miou
+from tests import trees
 from tests.test_declared import write as declared
 from tests.tiny_config import tiny
 
@@ -217,6 +219,9 @@ def test_a_history_survives_a_torn_line(tmp_path: Path) -> None:
     ({"data__targets": ["camvid"]}, "DATA_ROOT"),
     ({"data__train_images": 1}, "make no batch of 2"),
     ({"data__train_images": 100000}, "data.source: "),
+    ({"data__source": "scenes-day+scenes-dya", "data__train_images": None}, "data.source: there is no domain 'scenes-dya'"),
+    ({"data__source": "scenes-day+camvid", "data__train_images": None}, "data.source: camvid needs the data root"),
+    ({"data__source": "scenes-day+scenes-fog", "data__train_images": [3, 100000]}, "data.source: limit 100000"),
 ])
 def test_checks_that_need_the_model_and_the_data(tmp_path: Path, cache: Path, overrides: dict[str, object],
                                                  complaint: str) -> None:
@@ -241,3 +246,32 @@ def test_weights_of_your_own_are_part_of_the_identity(tmp_path: Path, cache: Pat
     same = build.identify(tiny(backbone__weights=str(dinov2_small)), places)
     assert mine.fingerprint != build.identify(tiny(), places).fingerprint == same.fingerprint
     assert math.isfinite(int(mine.fingerprint, 16))
+
+
+# --- several sources
+
+
+def test_several_sources_train_and_are_scored_as_one(tmp_path: Path, cache: Path) -> None:
+    config = tiny(data__source="scenes-day+scenes-fog", data__train_images=[4, 2], training__iterations=2,
+                  evaluation__every=2, data__targets=["scenes-night"])
+    places = places_at(tmp_path, cache)
+    domains = build.open_domains(config, places)
+    assert [sample.domain for sample in domains.train] == 4 * ["scenes-day"] + 2 * ["scenes-fog"]
+    assert {sample.domain for sample in domains.source_val} == {"scenes-day+scenes-fog"} and len(domains.source_val) == 4
+    record = run(config, places)
+    assert record.outcome == "finished" and record.config["data.train_images"] == [4, 2]
+    assert 0 <= record.metrics["miou/source"] <= 1 and record.tags["source_val"] == "4 images, 0 of them trained on"
+    kept = load_file(places.trial(record.fingerprint) / "confusions.safetensors")["source"]
+    assert len(kept) == 4 and record.metrics["miou/source"] == pytest.approx(miou(kept.sum(0)))
+    one, other = (build.identify(tiny(data__source=source, data__train_images=images), places).fingerprint
+                  for source, images in (("scenes-day+scenes-fog", [3, 3]), ("scenes-fog+scenes-day", [3, 3])))
+    assert len({one, other, record.fingerprint}) == 3
+
+
+def test_the_subset_of_gtav_and_its_val_split_share_no_image_and_all_of_synthia_does(tmp_path: Path, cache: Path) -> None:
+    trees.write_gtav(tmp_path, n=40)
+    trees.write_synthia(tmp_path, n=20)
+    config = tiny(data__source="gtav+synthia", data__train_images=[30, None], evaluation__images=2)
+    domains = build.open_domains(config, places_at(tmp_path, cache, tmp_path))
+    assert len(domains.train) == 50
+    assert build.source_val_tag(domains) == "4 images, 2 of them trained on"

@@ -122,10 +122,11 @@ def _as_is(batch: Any) -> Any:  # DataLoader would turn the tuple into a list
 
 
 class Concatenation:
-    """Several domains one after the other; sampled uniformly, so each counts by its size."""
+    """Several domains one after the other; sampled uniformly, so each counts by its size. Samples keep their own
+    domain, unless they are all to count as one, `domain`."""
 
-    def __init__(self, parts: Sequence[LabelledImages]) -> None:
-        self.parts = tuple(parts)
+    def __init__(self, parts: Sequence[DomainData], domain: str = "") -> None:
+        self.parts, self.domain = tuple(parts), domain
         self._ends = np.cumsum([len(part) for part in self.parts])
 
     @property
@@ -138,21 +139,23 @@ class Concatenation:
     def __getitem__(self, index: int) -> Sample:
         index = range(len(self))[index]
         part = int(np.searchsorted(self._ends, index, side="right"))
-        return self.parts[part][index - int(self._ends[part])]  # negative: counted from the end of the part
+        sample = self.parts[part][index - int(self._ends[part])]  # negative: counted from the end of the part
+        return sample._replace(domain=self.domain) if self.domain else sample
 
     def __iter__(self) -> Iterator[Sample]:
-        return (sample for part in self.parts for sample in part)
+        return (self[index] for index in range(len(self)))
 
     def fingerprint(self) -> str:
         return hashlib.sha256("\n".join(part.fingerprint() for part in self.parts).encode()).hexdigest()
 
 
-def concat(sources: Sequence[DomainData]) -> Concatenation:
-    """Multi-source training data. Raises InputError when there is no source or their label spaces differ."""
+def concat(sources: Sequence[DomainData], domain: str = "") -> Concatenation:
+    """Multi-source data, of one `domain` where one is named. Raises InputError when there is no source or their label
+    spaces differ."""
     if not sources:
         raise InputError("there is no source domain: name at least one")
     for source in sources[1:]:
         if source.space != sources[0].space:
             described = [f"{data.domain} ({data.space.name})" for data in (sources[0], source)]
             raise InputError(f"source domains {' and '.join(described)} have different label spaces: choose one space")
-    return Concatenation(sources)
+    return Concatenation(sources, domain)

@@ -11,14 +11,18 @@ import torch
 
 from recyclelora.adapters import AdapterError, adapt
 from recyclelora.config import Backbone, Config, Frozen, RecycleLoRA, fingerprint
-from recyclelora.data.datasets import DomainData, open_domain
+from recyclelora.data.datasets import DomainData, LabelledImages, open_domain
 from recyclelora.data.labels import Common, LabelSpace, common_space
+from recyclelora.data.loader import Concatenation, concat
+from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.data.transforms import shortest_edges
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.models.backbones import BACKBONES, build_backbone
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
 from recyclelora.models.weights import Weights, resolve_weights
+
+TrainImages = int | tuple[int | None, ...] | None  # see config.Data
 
 
 class Places(NamedTuple):
@@ -33,10 +37,10 @@ class Places(NamedTuple):
 
 
 class Domains(NamedTuple):
-    """The data of a trial: `train` and `source_val` from the source domain, `targets` by domain name."""
+    """The data of a trial: `train` and `source_val` from the source domains, `targets` by domain name."""
 
-    train: DomainData
-    source_val: DomainData
+    train: LabelledImages
+    source_val: LabelledImages
     targets: dict[str, DomainData]
 
 
@@ -50,24 +54,52 @@ class Identity(NamedTuple):
 
 def open_domains(config: Config, places: Places) -> Domains:
     """Open source and target domains. Raises InputError with the key at fault."""
-    def opened(key: str, domain: str, split: str, limit: int | None) -> DomainData:
-        try:
-            return open_domain(domain, split, root=places.data_root, cache=places.cache, limit=limit)
-        except InputError as error:
-            raise type(error)(f"{key}: {error}", key=key) from None
-
     data, evaluation = config.data, config.evaluation
-    return Domains(
-        opened("data.source", data.source, "train", data.train_images),
-        opened("data.source", data.source, "val", evaluation.images),
-        {domain: opened("data.targets", domain, evaluation.split, evaluation.images) for domain in data.targets},
-    )
+    try:
+        train = _open_sources(data.sources, "train", data.train_images, places)
+        source_val = _open_sources(data.sources, "val", evaluation.images, places)
+    except InputError as error:
+        raise type(error)(f"data.source: {error}", key="data.source") from None
+    try:
+        return Domains(train, source_val, {domain: _open(domain, evaluation.split, evaluation.images, places)
+                                           for domain in data.targets})
+    except InputError as error:
+        raise type(error)(f"data.targets: {error}", key="data.targets") from None
+
+
+def _open_sources(names: tuple[str, ...], split: str, limit: TrainImages, places: Places) -> LabelledImages:
+    """One source as it is, several one after the other. Their val splits are scored as one domain, pixels counted
+    together; a number is a limit to each."""
+    limits = limit if isinstance(limit, tuple) else (limit,) * len(names)
+    parts = [_open(name, split, most, places) for name, most in zip(names, limits, strict=True)]
+    return parts[0] if len(parts) == 1 else concat(parts, "+".join(names) if split == "val" else "")
+
+
+@functools.lru_cache(maxsize=16)  # a plan asks for the same 25,000 files once for each trial
+def _open(domain: str, split: str, limit: int | None, places: Places) -> DomainData:
+    return open_domain(domain, split, root=places.data_root, cache=places.cache, limit=limit)
+
+
+def source_val_tag(domains: Domains) -> str:
+    """How many images the source's val split has, and how many of them are trained on: sets without an official val
+    split hold out part of train, and keep it out only where `data.train_images` leaves it out."""
+    pairs = zip(_parts(domains.train), _parts(domains.source_val), strict=True)
+    seen = sum(len(set(train.names) & set(val.names)) for train, val in pairs
+               if val.domain in BY_DOMAIN and BY_DOMAIN[val.domain].held_out)
+    return f"{len(domains.source_val)} images, {seen} of them trained on"
+
+
+def _parts(data: LabelledImages) -> tuple[DomainData, ...]:
+    if isinstance(data, Concatenation):
+        return data.parts
+    assert isinstance(data, DomainData)
+    return (data,)
 
 
 def identify(config: Config, places: Places) -> Identity:
     """Fingerprint of a trial; resolves the weights (downloading them once) and reads the data's fingerprints."""
     weights = find_weights(config, places.cache)
-    data = _data_fingerprints(config.data.source, config.data.targets, config.data.train_images,
+    data = _data_fingerprints(config.data.sources, config.data.targets, config.data.train_images,
                               config.evaluation.images, config.evaluation.split, places)
     name = fingerprint(config, weights_sha256=weights.sha256, data=data)
     return Identity(name, weights, _short_digest(data))
@@ -84,12 +116,12 @@ def _weights(name: str, file: Path | None, cache: Path) -> Weights:
 
 
 @functools.lru_cache(maxsize=64)
-def _data_fingerprints(source: str, targets: tuple[str, ...], train: int | None, images: int | None, split: str,
-                       places: Places) -> dict[str, str]:
-    opened = {"train": (source, "train", train), "source_val": (source, "val", images)}
-    opened |= {f"target/{target}": (target, split, images) for target in targets}
-    return {role: open_domain(domain, part, root=places.data_root, cache=places.cache, limit=limit).fingerprint()
-            for role, (domain, part, limit) in opened.items()}
+def _data_fingerprints(sources: tuple[str, ...], targets: tuple[str, ...], train: TrainImages, images: int | None,
+                       split: str, places: Places) -> dict[str, str]:
+    opened = {"train": _open_sources(sources, "train", train, places),
+              "source_val": _open_sources(sources, "val", images, places)}
+    opened |= {f"target/{target}": _open(target, split, images, places) for target in targets}
+    return {role: data.fingerprint() for role, data in opened.items()}
 
 
 @functools.lru_cache(maxsize=8)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, cast
 import torch
 
 from recyclelora.config import Config, flatten
-from recyclelora.data.datasets import DomainData
-from recyclelora.data.loader import batches, draws
+from recyclelora.data.datasets import DomainData, LabelledImages
+from recyclelora.data.loader import Concatenation, batches, draws
 from recyclelora.documents import Plain
 from recyclelora.errors import InputError
 from recyclelora.models.backbones import BACKBONES
@@ -208,7 +208,10 @@ def _time_analysis(config: Config, segmentor: Segmentor, domains: Domains, devic
         return time.monotonic() - started
 
 
-def _first(data: DomainData, count: int) -> DomainData:
+def _first(data: LabelledImages, count: int) -> DomainData:
+    if isinstance(data, Concatenation):
+        return _first(data.parts[0], count)
+    assert isinstance(data, DomainData)
     return replace(data, names=data.names[:count])
 
 

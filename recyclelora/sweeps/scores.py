@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from recyclelora.config import Config
-from recyclelora.data.datasets import DomainData
+from recyclelora.data.datasets import LabelledImages
 from recyclelora.data.labels import Common, Image, Label
 from recyclelora.data.sheet import Row, draw_sheet
 from recyclelora.models.backbones import BACKBONES
@@ -42,7 +42,7 @@ def score_finally(segmentor: Segmentor, config: Config, domains: Domains, device
     return _with_mean(metrics)
 
 
-def evaluate_domain(segmentor: Segmentor, config: Config, data: DomainData, common: Common, device: torch.device,
+def evaluate_domain(segmentor: Segmentor, config: Config, data: LabelledImages, common: Common, device: torch.device,
                     name: str,
                     watch: Callable[[Iterator[ImageResult]], Iterable[ImageResult]] = iter) -> dict[str, float]:
     """Metrics of one domain by the protocol of the config. `watch` sees the result of each image as it comes."""
@@ -67,12 +67,12 @@ def predict_image(segmentor: Segmentor, config: Config, image: Image, device: to
     return predict(segmentor, image, **_protocol(config), device=device)
 
 
-def _evaluate(segmentor: Segmentor, config: Config, data: DomainData, common: Common,
+def _evaluate(segmentor: Segmentor, config: Config, data: LabelledImages, common: Common,
               device: torch.device) -> Iterator[ImageResult]:
     return evaluate(segmentor, data, common=common, **_protocol(config), device=device)
 
 
-def _draw_panel(segmentor: Segmentor, config: Config, data: DomainData, common: Common, device: torch.device,
+def _draw_panel(segmentor: Segmentor, config: Config, data: LabelledImages, common: Common, device: torch.device,
                 path: Path, num_rows: int = 3) -> None:
     """The first images of a domain with label and prediction, in the space in which they are scored."""
     rows = []

@@ -93,7 +93,8 @@ def _train_and_score(config: Config, places: Places, identity: Identity, folder:
     forget_peak(device)
     domains = build.open_domains(config, places)
     segmentor = build.build(config, identity.weights.path, places.cache, len(domains.train.space.classes)).to(device)
-    tags = {**tags_of(config, identity, domains), "device": name_of(device)}
+    tags = {**tags_of(config, identity, domains), "device": name_of(device),
+            "source_val": build.source_val_tag(domains)}
     selector = Selector(config.evaluation.selection, folder)
     try:
         seconds = _train(config, segmentor, domains, folder, identity.fingerprint, selector, report, device)
