@@ -90,7 +90,7 @@ def test_every_key_of_a_named_cell_is_one_whose_life_is_tested() -> None:
 
 LIVE = [key for key in sorted(OTHER) if key.startswith(("seed", "adapter.", "head.", "training.", "data."))
         and key not in ("data.source", "data.targets", "adapter.alpha", "training.clip", "training.precision",
-                        "training.accumulate", "training.compile", "training.ema_start", "training.ema_momentum")]
+                        "training.accumulate", "training.compile", "training.start", "training.ema_start", "training.ema_momentum")]
 
 
 @pytest.mark.parametrize("key", LIVE)

@@ -40,7 +40,7 @@ class Group(NamedTuple):
 
 
 class Images(NamedTuple):
-    """Images of one role in a trial. `num` None: they are not here."""
+    """Images of one role in a trial: `num` of them are taken, `official` has the whole split; None: not known here."""
 
     role: str
     domain: str
