@@ -41,7 +41,7 @@ def signature(config: Config, places: Places) -> dict[str, Any]:
     source.close()
     return {"tensors": digest({**dict(segmentor.named_parameters()), **dict(segmentor.named_buffers())}),
             "trained": [name for name, p in segmentor.named_parameters() if p.requires_grad], "rates": rates,
-            "decay": [group["weight_decay"] for group in optimiser.param_groups],
+            "decay": [(group["weight_decay"], len(group["params"])) for group in optimiser.param_groups],
             "batch": digest({"images": images, "labels": labels})}
 
 
