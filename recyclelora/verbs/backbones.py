@@ -36,8 +36,8 @@ def _draw(entries: list[Entry]) -> Table:
     for heading in ("backbone", "depth", "width", "patch", "a block's linears", "adapted", "r 32", "r 4", "normalised",
                     "licence", "hub (timm/)"):
         right = heading in ("depth", "width", "patch", "adapted", "r 32", "r 4")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "backbone",
-                         overflow="fold" if heading.startswith("hub") else "ellipsis")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True,
+                         overflow="fold")
     family = ""
     for entry in entries:
         first = entry.name.partition("_")[0]
@@ -47,6 +47,9 @@ def _draw(entries: list[Entry]) -> Table:
         table.add_row(entry.name, str(entry.depth), str(entry.width), str(entry.patch_size), _roles(entry.roles),
                       str(entry.adapted), f"{entry.params_r32 / 1e6:.2f}", f"{entry.params_r4 / 1e6:.2f}",
                       _statistics(entry), entry.licence, entry.hub.removeprefix("timm/"))
+    for heading, needed in (("hub (timm/)", 150), ("licence", 116), ("depth", 98), ("width", 98), ("normalised", 84)):
+        if CONSOLE.width < needed:  # rather than every column cut short
+            table.columns = [column for column in table.columns if column.header != heading]
     return table
 
 
