@@ -47,7 +47,8 @@ def _draw(entries: list[Entry]) -> Table:
         table.add_row(entry.name, str(entry.depth), str(entry.width), str(entry.patch_size), _roles(entry.roles),
                       str(entry.adapted), f"{entry.params_r32 / 1e6:.2f}", f"{entry.params_r4 / 1e6:.2f}",
                       _statistics(entry), entry.licence, entry.hub.removeprefix("timm/"))
-    for heading, needed in (("hub (timm/)", 150), ("licence", 116), ("depth", 98), ("width", 98), ("normalised", 84)):
+    for heading, needed in (("hub (timm/)", 165), ("licence", 120), ("depth", 100), ("width", 100), ("normalised", 100),
+                            ("patch", 84)):
         if CONSOLE.width < needed:  # rather than every column cut short
             table.columns = [column for column in table.columns if column.header != heading]
     return table
