@@ -31,23 +31,27 @@ def backbones(given: argparse.Namespace) -> int:
     return 0
 
 
+# From how many characters of a terminal on a column is shown: better left out than every column cut short.
+_NEEDED = {"depth": 100, "width": 100, "patch": 84, "normalised": 100, "licence": 120, "hub (timm/)": 165}
+_WORDS = ("backbone", "a block's linears", "normalised", "licence", "hub (timm/)")  # the rest are numbers
+
+
 def _draw(entries: list[Entry]) -> Table:
+    headings = [heading for heading in _cells(entries[0]) if CONSOLE.width >= _NEEDED.get(heading, 0)]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("backbone", "depth", "width", "patch", "a block's linears", "adapted", "r 32", "r 4", "normalised",
-                    "licence", "hub (timm/)"):
-        right = heading in ("depth", "width", "patch", "adapted", "r 32", "r 4")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "backbone",
-                         overflow="fold" if heading.startswith("hub") else "ellipsis")
-    family = ""
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in _WORDS else "right", no_wrap=True)
     for entry in entries:
-        first = entry.name.partition("_")[0]
-        if family not in ("", first):
-            table.add_section()
-        family = first
-        table.add_row(entry.name, str(entry.depth), str(entry.width), str(entry.patch_size), _roles(entry.roles),
-                      str(entry.adapted), f"{entry.params_r32 / 1e6:.2f}", f"{entry.params_r4 / 1e6:.2f}",
-                      _statistics(entry), entry.licence, entry.hub.removeprefix("timm/"))
+        cells = _cells(entry)
+        table.add_row(*(cells[heading] for heading in headings))
     return table
+
+
+def _cells(entry: Entry) -> dict[str, str]:
+    return {"backbone": entry.name, "depth": str(entry.depth), "width": str(entry.width),
+            "patch": str(entry.patch_size), "a block's linears": _roles(entry.roles), "adapted": str(entry.adapted),
+            "r 32": f"{entry.params_r32 / 1e6:.2f}", "r 4": f"{entry.params_r4 / 1e6:.2f}",
+            "normalised": _statistics(entry), "licence": entry.licence, "hub (timm/)": entry.hub.removeprefix("timm/")}
 
 
 def _roles(roles: dict[str, int]) -> str:
