@@ -30,6 +30,11 @@ seeds: [0]
 """
 
 
+def _heed_interrupts() -> None:
+    """A shell starts what it puts into the background deaf to Ctrl-C, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Sweep:
     """One sweep in one results folder, run in processes of its own."""
 
@@ -45,7 +50,7 @@ class Sweep:
     def start(self, *more: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "recyclelora.cli", "sweep", "space.yaml", "--results", "results", *more]
         return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT)
+                                stderr=subprocess.STDOUT, preexec_fn=_heed_interrupts)
 
     def finish(self) -> tuple[int, str, float]:
         started = time.monotonic()
