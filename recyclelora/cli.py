@@ -18,7 +18,7 @@ Sweeps and ablations of low-rank adapters on frozen vision foundation models, fo
 segmentation. Settings are dotted keys; KEY=VALUE on the command line overrides a file: adapter.main.rank=8"""
 
 EPILOG = """\
-exit codes: 0 done, 1 some trials failed, 2 bad input, 130 interrupted (call again to go on)
+exit codes: 0 done, 1 some trials failed or some files are faulty, 2 bad input, 130 interrupted (call again to go on)
 environment: DATA_ROOT (folder of the data sets), MLFLOW_TRACKING_URI (an MLflow server), RAY_ADDRESS (a running Ray
 cluster), RECYCLELORA_CACHE (pretrained weights and factorisations; default RESULTS/cache)"""
 

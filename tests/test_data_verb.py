@@ -63,7 +63,7 @@ def test_a_sound_set_is_counted(tmp_path: Path, call: Call) -> None:
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 600 and sheet.height > 9 * 200  # three samples of each split
     code, output, _ = call("camvid", "--split", "val", "--images", "2")  # as it was called before `check`
-    assert code == 0 and "all readable and sound" in output and "train" not in output
+    assert code == 0 and "what was read is sound: 2 of 101 official images" in output and "train" not in output
 
 
 def spoil(folder: Path) -> list[str]:

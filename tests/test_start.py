@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from recyclelora.cli import main
 from recyclelora.config import Config, flatten
 from recyclelora.documents import dump
 from recyclelora.errors import Absent, InputError
@@ -134,3 +135,27 @@ def test_open_points_are_said(tmp_path: Path) -> None:
 
 def test_the_start_is_a_setting_like_any_other() -> None:
     assert Settings().override({"training.start": "ab12"}, "x").resolve().training.start == "ab12"
+
+
+def test_the_command_line_says_what_comes_first(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch,
+                                                capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("RECYCLELORA_CACHE", str(cache))
+    monkeypatch.chdir(tmp_path)
+    staged(tmp_path, "second")
+    for command in (["show"], ["show", "--cell", "main only"], ["plan", "--no-timing"], ["sweep", "--dry-run"]):
+        assert main([command[0], "space.yaml", "--at", "second", *command[1:]]) == 0
+        assert "goes on from that of its cell and seed at --at first" in capfd.readouterr().out.replace("\n", " "), command
+    assert main(["sweep", "space.yaml", "--at", "second"]) == 2
+    assert "space.yaml: --at second goes on from --at first; both, seed 0: training.start" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "complaint"), [
+    (["space.yaml", "--cell", "man only"], "--cell: no cell of space.yaml is called 'man only'; did you mean main only?"),
+    (["space.yaml", "--cell", "both", "--cell", "main only"], "--cell: one at a time, found 2"),
+    (["config.yaml", "--cell", "both"], "a config has neither bases nor cells"),
+    (["config.yaml", "--at", "first"], "a config has neither bases nor cells")])
+def test_show_takes_one_cell_of_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str],
+                                              complaint: str, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    staged(tmp_path, "first")
+    assert main(["show", *arguments]) == 2 and complaint in capfd.readouterr().err

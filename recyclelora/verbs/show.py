@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from recyclelora.config import Config, flatten
 from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.documents import read
-from recyclelora.errors import Absent
+from recyclelora.errors import Absent, InputError
 from recyclelora.settings import Settings, from_document, parse_overrides
 from recyclelora.sweeps import outlook
 from recyclelora.sweeps.build import Places, open_domains, parts_of
@@ -23,7 +23,7 @@ from recyclelora.sweeps.statement import Target
 from recyclelora.sweeps.trial import groups_of, schedule_of
 from recyclelora.training.optim import poly_lr, weight_decay_at
 from recyclelora.verbs.room import CONSOLE, places_of
-from recyclelora.verbs.sweeping import check_cells
+from recyclelora.verbs.sweeping import check_cells, tell_stage
 
 MOMENTS = (0, 0.25, 0.5, 0.75, 1)  # of the schedule
 CLASSES = 19  # of the head where the data are not here to say
@@ -69,13 +69,17 @@ def show(given: argparse.Namespace) -> int:
     overrides = parse_overrides(given.overrides)
     if "parameters" in document.data or "method" in document.data:
         return _show_space(read_space(given.file, overrides, given.at), given)
+    if given.at or given.cell:
+        raise InputError(f"{given.file}: a config has neither bases nor cells; leave out --at and --cell")
     settings = from_document(document).override(overrides, "command line")
     return _show_trial(describe(settings, places_of(given)), as_json=given.json)
 
 
 def _show_space(space: Space, given: argparse.Namespace) -> int:
     """The trials and their common config; with `--cell` the plan of one cell at the first seed."""
-    (label,) = check_cells(space, given.cell[:1]) or (None,)
+    if len(given.cell) > 1:
+        raise InputError(f"command line: --cell: one at a time, found {len(given.cell)}")
+    (label,) = check_cells(space, given.cell) or (None,)
     if label is None:
         return _list_trials(space, as_json=given.json)
     settings = space.layered(dict(cells_of(space))[label], space.seeds[0])
@@ -83,6 +87,7 @@ def _show_space(space: Space, given: argparse.Namespace) -> int:
     trial = describe(settings, places_of(given), targets, space.statement.unknown)
     if not given.json:
         CONSOLE.print(f"{space.sweep_name}, {label}: {space.claim}", highlight=False)
+        tell_stage(space)
     return _show_trial(trial, as_json=given.json)
 
 
@@ -205,8 +210,9 @@ def _needs(trial: Trial) -> Table:
                   f"kept for the backward pass {kept}")
     table.add_row("arithmetic of a step", f"{needs.step_flops / 1e12:,.2f} TFLOP, without the loss")
     table.add_row("arithmetic of a window", f"{needs.window_flops / 1e12:,.2f} TFLOP")
-    hours = ", ".join(f"{device} {hours:,.2g} h" for device, hours in _hours(trial))
-    table.add_row(f"training at {outlook.UTILISATION:.0%} of the data sheet", hours)
+    hours = ", ".join(f"{device} {hours:,.0f} h" if hours > 10 else f"{device} {hours:.1f} h"
+                      for device, hours in _hours(trial))
+    table.add_row(f"training at {outlook.UTILISATION:.0%} of the data sheet's {trial.config.training.precision}", hours)
     return table
 
 
@@ -222,7 +228,7 @@ def print_config(config: Config, settings: Settings, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"config": flat, "origins": settings.origins}, indent=1))
         return 0
-    table = Table("setting", "value", "from")
+    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"))
     for key, value in flat.items():
         table.add_row(key, json.dumps(value), settings.origins.get(key, "default"))
     CONSOLE.print(table)
@@ -238,4 +244,5 @@ def _list_trials(space: Space, *, as_json: bool) -> int:
     CONSOLE.print(f"{space.name}: {space.claim}", highlight=False)
     for trial in trials:
         CONSOLE.print(f"  {trial.cell}, seed {trial.config.seed}", highlight=False)
+    tell_stage(space)
     return print_config(space.resolve({}, space.seeds[0]), space.settings, as_json=False)

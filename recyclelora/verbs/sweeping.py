@@ -48,9 +48,16 @@ def check_cells(space: Space, asked: Sequence[str]) -> tuple[str, ...]:
     known = [] if space.method == "tpe" else [label for label, _ in cells_of(space)]
     for label in asked:
         if label not in known:
-            raise InputError(f"command line: no cell is called {label!r}{nearest(label, known)}; {space.path} has: "
-                             f"{', '.join(known) or 'none, it is a search'}")
+            hint = nearest(label, known) if known else "; a search has none"
+            raise InputError(f"command line: --cell: no cell of {space.path} is called {label!r}{hint}")
     return tuple(asked)
+
+
+def tell_stage(space: Space) -> None:
+    """Say that trials go on from others, which have to be run first."""
+    if space.after is not None:
+        CONSOLE.print(f"Each trial goes on from that of its cell and seed at --at {space.after.at}, which comes first.",
+                      highlight=False)
 
 
 def _told(space: Space, given: argparse.Namespace) -> Space:
@@ -77,6 +84,7 @@ def _print_trials(space: Space, places: Places, only: Sequence[str] = ()) -> int
                       highlight=False)
     cells = len({trial.cell for trial in trials})
     CONSOLE.print(f"{len(trials)} trials: {cells} cells x {len(space.seeds)} seeds. Nothing was run.", highlight=False)
+    tell_stage(space)
     if reason:
         CONSOLE.print(f"It cannot run here: {reason}", style="yellow", highlight=False)
     return 0
@@ -100,6 +108,7 @@ def plan(given: argparse.Namespace) -> int:
         known = tracker.finished(list(names.values()))
     left = [trial for trial in trials if names.get((trial.cell, trial.config.seed)) not in known]
     _print_cells(space, trials, left)
+    tell_stage(space)
     if reason:
         CONSOLE.print(f"It cannot run here: {reason}", style="yellow", highlight=False)
         return 0
