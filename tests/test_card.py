@@ -63,3 +63,15 @@ def test_a_card_speaks_of_its_own_formats_alone() -> None:
     assert "local-dir:timm" in text
     for other in ("onnx", "peft", "segmentor.pt2", "exported graphs"):
         assert other not in text.lower(), other
+
+
+def test_sizes_by_domain_are_said() -> None:
+    sizes = {"cityscapes": [1024, 2048], "bdd100k": [720, 1280], "mapillary": [1024, 2048], "gtav": None}
+    text = write_card(replace(facts(), model={**MODEL, "size": sizes}))
+    assert ("an image was taken resized (bilinear) to fit inside 2048x1024 pixels or resized (bilinear) to fit inside "
+            "1280x720 pixels or as it is, as `model.json` says for each domain, cut") in text
+
+
+def test_each_source_has_its_licence() -> None:
+    text = write_card(replace(facts(), config={**facts().config, "data.source": "gtav+synthia"}))
+    assert "Data of GTAV (Richter et al., ECCV 2016): research and education." in text and "Data of SYNTHIA" in text

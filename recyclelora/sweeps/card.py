@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.documents import dump
 from recyclelora.sweeps.record import Flat, Record
 from recyclelora.sweeps.snippets import snippet
 
-LICENCES = {  # of the data by the beginning of a domain's name; where this says nothing, the card says so
+LICENCES = {  # of data that are not downloaded, by the beginning of a domain's name
     "scenes": "rendered by this project's code, Apache-2.0",
-    "camvid": "Brostow, Fauqueur and Cipolla 2008, for research",
 }
 
 
@@ -74,7 +74,7 @@ def _scores(facts: Facts) -> str:
 
 def _origin(facts: Facts) -> str:
     backbone, config = facts.model["backbone"], facts.config
-    domains = [*_listed(config["data.source"]), *_listed(config["data.targets"])]
+    domains = [*str(config["data.source"]).split("+"), *_listed(config["data.targets"])]
     licences = {_licence(domain): None for domain in domains}
     lines = ["## Origin and licences", "",
              f"- Backbone: {backbone['timm']}, licence {backbone['licence'] or 'not known'}; weights sha256 "
@@ -118,9 +118,16 @@ _WORDS = {
 }
 
 
+def _fitted(size: Any) -> str:
+    if isinstance(size, dict):
+        several = " or ".join(dict.fromkeys(_fitted(each) for each in size.values()))
+        return several + ", as `model.json` says for each domain"
+    return "as it is" if size is None else f"resized (bilinear) to fit inside {size[1]}x{size[0]} pixels"
+
+
 def _inputs(facts: Facts) -> str:
     (height, width), stride, size = facts.model["window"], facts.model["stride"], facts.model["size"]
-    first = "as it is" if size is None else f"resized (bilinear) to fit inside {size[1]}x{size[0]} pixels"
+    first = _fitted(size)
     return (f"Images are RGB, (batch, 3, {height}, {width}), scaled to [0, 1] and normalised by the mean and "
             f"std in `model.json`; scores are (batch, {len(facts.model['classes'])}, {height}, {width}), one map a "
             "class. They are no probabilities; the highest wins. In the evaluation an image was taken "
@@ -179,7 +186,9 @@ def _doubt(backbone: dict[str, Any]) -> str:
 
 
 def _licence(domain: str) -> str:
-    name = domain.partition("-")[0]
+    known, name = BY_DOMAIN.get(domain), domain.partition("-")[0]
+    if known is not None:
+        return f"Data of {known.name} ({known.reference}): {known.licence}"
     return f"Data of {name}: {LICENCES.get(name, 'see its own terms, which are not recorded here')}"
 
 

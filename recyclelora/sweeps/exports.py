@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recyclelora.adapters import adapted_layers, merged, save_peft
 from recyclelora.config import Config, flatten
+from recyclelora.data.sizes import size_of
 from recyclelora.documents import dump, nearest
 from recyclelora.errors import InputError
 from recyclelora.models import graphs, plain
@@ -179,10 +180,22 @@ def _about(model: Model, weights: Weights) -> dict[str, Any]:
                   "mean": list(row.mean), "std": list(row.std)},
         "output": {"name": graphs.OUTPUT, "shape": ["batch", len(model.space.classes), height, width]},
         "window": [height, width], "stride": list(config.evaluation.stride),
-        "size": None if config.evaluation.size is None else list(config.evaluation.size),
+        "size": _fitted(config),
         "label_space": model.space.name, "classes": list(model.space.classes),
         "palette": [list(colour) for colour in model.space.palette],
     }
+
+
+def _fitted(config: Config) -> Any:
+    """What images are fitted inside: None, (height, width), or one of these for each target by its name."""
+    size = config.evaluation.size
+    if isinstance(size, str):
+        return {domain: _plainly(size_of(size, domain)) for domain in config.data.targets}
+    return _plainly(size)
+
+
+def _plainly(size: tuple[int, int] | None) -> list[int] | None:
+    return None if size is None else list(size)
 
 
 def _sizes(folder: Path) -> dict[str, int]:
