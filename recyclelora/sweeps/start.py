@@ -16,7 +16,8 @@ from recyclelora.settings import read_settings
 from recyclelora.sweeps.artifacts import ADAPTER, CONFIG, HEAD
 
 KEY = "training.start"
-_SAME = ("backbone.name", "backbone.patch_size", "adapter.", "head.")  # what decides names, shapes and frozen weights
+# What decides names, shapes and frozen weights.
+_SAME = ("backbone.name", "backbone.patch_size", "backbone.resize", "adapter.", "head.")
 _FREE = ("_multiplier",)  # how adapters are trained is each stage's own
 
 
