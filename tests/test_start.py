@@ -85,6 +85,7 @@ def test_the_second_stage_is_a_trial_of_its_own_that_starts_from_there(first: st
     ({"adapter__main__rank": 8}, "has adapter.main.rank 4, this one 8"),
     ({"head__queries": 10}, "has head.queries 20, this one 10"),
     ({"adapter__init": "svd"}, "has adapter.init rrqr, this one svd"),
+    ({"backbone__resize": "flexible"}, "has backbone.resize plain, this one flexible"),
 ])
 def test_both_stages_train_one_model(first: str, places: Places, overrides: dict[str, object], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):

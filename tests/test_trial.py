@@ -25,6 +25,7 @@ from recyclelora.sweeps.trial import Progress, read_record, run
 from recyclelora.training.checkpoint import CURRENT
 from recyclelora.training.metrics import miou
 from tests import trees
+from tests.test_declared import WHOLE
 from tests.test_declared import write as declared
 from tests.tiny_config import tiny
 
@@ -355,3 +356,10 @@ def test_the_subset_of_gtav_and_its_val_split_share_no_image_and_all_of_synthia_
     domains = build.open_domains(config, places_at(tmp_path, cache, tmp_path))
     assert len(domains.train) == 50
     assert build.source_val_tag(domains) == "4 images, 2 of them trained on"
+
+
+def test_a_declared_set_that_holds_out_says_what_it_trains_on(tmp_path: Path, cache: Path) -> None:
+    declared(tmp_path, WHOLE.replace("{train: 4, val: 2}", "[train]\nhold_out: true"))
+    config = tiny(data__source="trails", data__targets=["trails"], data__train_images=None, evaluation__images=None)
+    domains = build.open_domains(config, places_at(tmp_path, cache, tmp_path))
+    assert build.source_val_tag(domains) == "1 images, 1 of them trained on"

@@ -63,6 +63,7 @@ class DomainData:
     read: Callable[[int], tuple[Image, Label]]
     digests: Callable[[], Iterable[str]]
     declared: str = ""  # see DataSet
+    held_out: bool = False  # its val is part of its train
 
     def __len__(self) -> int:
         return len(self.names)
@@ -124,7 +125,7 @@ def _open_files(
     chosen = tuple(pairs[i] for i in _choose(len(pairs), limit, f"{domain} {split}"))
     digests = partial(digest_pairs, chosen, stored, folder, cache / "contents" / f"{known.folders[0]}.txt")
     return DomainData(domain, split, known.space, tuple(pair.name for pair in chosen),
-                      partial(_read_file, chosen, stored), digests, known.declared)  # fmt: skip
+                      partial(_read_file, chosen, stored), digests, known.declared, known.held_out)  # fmt: skip
 
 
 def find_folder(known: DataSet, domain: str, root: Path | None) -> Path:

@@ -21,7 +21,8 @@ _SOURCES: Mapping[str, Size | None] = dict.fromkeys(("gtav", "synthia", "urbansy
 
 
 def _protocol(cityscapes: Size, bdd100k: Size, mapillary: Size, acdc: Size) -> dict[str, Size | None]:
-    return {"cityscapes": cityscapes, "bdd100k": bdd100k, "mapillary": mapillary, **dict.fromkeys(_ACDC, acdc),
+    return {"cityscapes": cityscapes, "bdd100k": bdd100k, "mapillary": mapillary,
+            "mapillary-full": mapillary, **dict.fromkeys(_ACDC, acdc),
             **_SOURCES}
 
 

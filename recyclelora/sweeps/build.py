@@ -14,7 +14,6 @@ from recyclelora.config import Adapter, Backbone, Config, Frozen, Rein, fingerpr
 from recyclelora.data.datasets import DomainData, LabelledImages, open_domain
 from recyclelora.data.labels import Common, LabelSpace, common_space
 from recyclelora.data.loader import Concatenation, concat
-from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.data.sizes import size_of
 from recyclelora.data.transforms import Recipe, check_recipe
 from recyclelora.documents import nearest
@@ -90,8 +89,7 @@ def source_val_tag(domains: Domains) -> str:
     """How many images the source's val split has, and how many of them are trained on: sets without an official val
     split hold out part of train, and keep it out only where `data.train_images` leaves it out."""
     pairs = zip(parts_of(domains.train), parts_of(domains.source_val), strict=True)
-    seen = sum(len(set(train.names) & set(val.names)) for train, val in pairs
-               if val.domain in BY_DOMAIN and BY_DOMAIN[val.domain].held_out)
+    seen = sum(len(set(train.names) & set(val.names)) for train, val in pairs if val.held_out)
     return f"{len(domains.source_val)} images, {seen} of them trained on"
 
 

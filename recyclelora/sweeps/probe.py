@@ -32,7 +32,8 @@ from recyclelora.training.precision import check_precision
 # Keys that change what a trial learns, and not what it costs; those of a schedule's length are counted, not timed.
 COSTLESS = frozenset((
     "seed", "backbone.weights", "adapter.init", "adapter.main.end", "adapter.main.lr_multiplier", "adapter.sub.end",
-    "adapter.sub.lr_multiplier", "adapter.scaling", "adapter.alpha", "data.train_images", "training.iterations",
+    "adapter.sub.lr_multiplier", "adapter.lr_multiplier", "adapter.scale",
+    "adapter.scaling", "adapter.alpha", "data.train_images", "training.iterations",
     "adapter.weight_decay_multiplier", "training.lr", "training.weight_decay", "training.weight_decay_end",
     "training.power", "training.warmup", "training.warmup_start", "training.decay_queries", "training.ema_momentum",
     "training.clip", "training.start", "evaluation.every", "resources.checkpoint_every"))

@@ -106,7 +106,7 @@ def sliding_scores(scores: Callable[[Tensor], Tensor], images: Tensor, window: S
 
     `scores` sees (up to `batch`, 3, *window). An image smaller than the window is filled up with zeros (the mean
     colour) on the right and at the bottom, and the scores are cut back. (The authors' code hands such an image to the
-    model as it is. Theirs are larger, but for upright Mapillary images in Rein's protocol and for small scales.)"""
+    model as it is. Theirs are larger, but for small scales of test-time augmentation.)"""
     height, width = images.shape[-2:]
     images = pad(images, (0, max(0, window[1] - width), 0, max(0, window[0] - height)))
     corners = windows((images.shape[-2], images.shape[-1]), window, stride)
@@ -126,10 +126,11 @@ def sliding_scores(scores: Callable[[Tensor], Tensor], images: Tensor, window: S
 
 
 def fit_inside(native: Size, size: Size | None) -> Size:
-    """The largest (height, width) of the ratio of `native` inside `size`, rounded half up; `native` for None."""
+    """The largest (height, width) of the ratio of `native` inside `size`, or inside `size` on its side where that suits
+    an upright image (MMCV's keep_ratio: the longer edge to the longer), rounded half up; `native` for None."""
     if size is None:
         return native
-    scale = min(size[0] / native[0], size[1] / native[1])
+    scale = min(max(size) / max(native), min(size) / min(native))
     return max(1, int(native[0] * scale + 0.5)), max(1, int(native[1] * scale + 0.5))
 
 
