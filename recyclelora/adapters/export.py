@@ -7,17 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from recyclelora.adapters.cache import combined_digest, tensor_digest
+from recyclelora.adapters.files import read_described, write_described, write_tensors
 from recyclelora.adapters.lora import WHICH, Adaptation, Which, adapted_layers, base_digest, install
 from recyclelora.adapters.lowrank import AdapterError, Factors
 from recyclelora.adapters.roles import Target, linears
 
 _FORMAT = 1
-_KEY = "recyclelora"  # the metadata entry that holds the adaptation
 
 
 def save_adapter(vit: nn.Module, path: Path | str, *, metadata: Mapping[str, str] | None = None) -> None:
@@ -33,8 +30,7 @@ def save_adapter(vit: nn.Module, path: Path | str, *, metadata: Mapping[str, str
                 tensors |= {f"{name}.lora_a_{which}": now.a, f"{name}.lora_b_{which}": now.b,
                             f"{name}.start_a_{which}": start.a.argmax(1) if settings["init"] == "rrqr" else start.a,
                             f"{name}.start_b_{which}": start.b}
-    settings |= {"format": _FORMAT, "content": _content(tensors)}
-    _save(tensors, Path(path), {**(metadata or {}), _KEY: json.dumps(settings, sort_keys=True)})
+    write_described(tensors, Path(path), {**settings, "format": _FORMAT}, metadata)
 
 
 def load_adapter(vit: nn.Module, path: Path | str) -> None:
@@ -43,7 +39,9 @@ def load_adapter(vit: nn.Module, path: Path | str) -> None:
     Raises AdapterError for a file that is not one, is damaged or belongs to another base."""
     if adapted_layers(vit):
         raise AdapterError("the model is adapted already; merge it first, or build another")
-    adaptation, tensors = _read(Path(path))
+    settings, tensors = read_described(
+        Path(path), _FORMAT, f"not an adapter file of format {_FORMAT}; expected one of `save_adapter`")
+    adaptation = Adaptation(**settings)
     base = base_digest(vit)
     if base != adaptation.base:
         raise AdapterError(f"{path}: belongs to base {str(adaptation.base)[:12]}, this model is {str(base)[:12]}; "
@@ -81,7 +79,7 @@ def save_peft(vit: nn.Module, folder: Path) -> None:
               "r": rank, "lora_alpha": rank, "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": False,
               "target_modules": list(layers)}
     folder.mkdir(parents=True, exist_ok=True)
-    _save(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
+    write_tensors(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
     partial = folder / f"adapter_config.json.{os.getpid()}.partial"
     partial.write_text(json.dumps(config, indent=2) + "\n")
     os.replace(partial, folder / "adapter_config.json")
@@ -94,27 +92,6 @@ def _adaptation(vit: nn.Module) -> Adaptation:
     return adaptation
 
 
-def _save(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, dict(header))
-    os.replace(partial, path)
-
-
-def _read(path: Path) -> tuple[Adaptation, dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            settings = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise AdapterError(f"{path}: cannot be read as safetensors ({error})") from None
-    if settings.pop("format", None) != _FORMAT:
-        raise AdapterError(f"{path}: not an adapter file of format {_FORMAT}; expected one of `save_adapter`")
-    if settings.pop("content") != _content(tensors):
-        raise AdapterError(f"{path}: damaged since it was written; copy it anew")
-    return Adaptation(**settings), tensors
-
-
 def _start(tensors: Mapping[str, Tensor], target: Target, which: Which) -> Factors:
     """The start factors of one layer; without rows and columns where the adapter has rank 0."""
     out_features, in_features = target.module.weight.shape
@@ -124,7 +101,3 @@ def _start(tensors: Mapping[str, Tensor], target: Target, which: Which) -> Facto
     if a.ndim == 1:  # rrqr's selector, kept as the column of each row's 1: a thousandth of the bytes
         a = torch.zeros(len(a), in_features).scatter_(1, a[:, None], 1.0)
     return Factors(a, b)
-
-
-def _content(tensors: Mapping[str, Tensor]) -> str:
-    return combined_digest({name: tensor_digest(tensor) for name, tensor in tensors.items()})

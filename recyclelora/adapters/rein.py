@@ -8,20 +8,16 @@ The first token gives nothing: it takes the attention of features that are to st
 registers) are passed over. MLP_T and MLP_f are one linear layer each and serve all blocks. Linked to a head, the tokens
 make its queries: Q_i = T_i W_Q, then Q = W [max_i Q_i, mean_i Q_i, Q_last]."""
 
-import json
 import math
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from recyclelora.adapters.cache import combined_digest, tensor_digest
+from recyclelora.adapters.files import read_described, write_described
 from recyclelora.adapters.lora import adapted_layers, base_digest
 from recyclelora.adapters.lowrank import AdapterError
 
@@ -109,26 +105,14 @@ def save_rein(vit: nn.Module, path: Path, *, metadata: Mapping[str, str] | None 
     reins = reins_of(vit)
     if reins is None:
         raise AdapterError("the model holds no Rein tokens to save")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in reins.state_dict().items()}
-    about = {**reins.settings, "format": _FORMAT, "base": base_digest(vit), "content": _content(tensors)}
-    partial_file = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    save_file(tensors, partial_file, {**(metadata or {}), "recyclelora": json.dumps(about, sort_keys=True)})
-    os.replace(partial_file, path)
+    about = {**reins.settings, "format": _FORMAT, "base": base_digest(vit)}
+    write_described(reins.state_dict(), path, about, metadata)
 
 
 def load_rein(vit: nn.Module, path: Path) -> None:
     """Put a file of `save_rein` on the plain `vit`: forward passes are those of the saved model, bit for bit. Raises
     AdapterError for a file that is not one, is damaged or belongs to another base."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("recyclelora", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise AdapterError(f"{path}: cannot be read as safetensors ({error})") from None
-    if about.pop("format", None) != _FORMAT:
-        raise AdapterError(f"{path}: not a file of Rein tokens ({_FORMAT})")
-    if about.pop("content") != _content(tensors):
-        raise AdapterError(f"{path}: damaged since it was written; copy it anew")
+    about, tensors = read_described(path, _FORMAT, f"not a file of Rein tokens ({_FORMAT})")
     if about.pop("base") != base_digest(vit):
         raise AdapterError(f"{path}: belongs to another base; build it with the weights the tokens were trained on")
     reins = Reins(**about)
@@ -153,7 +137,3 @@ def _size(vit: nn.Module) -> tuple[int, int, int]:
     """(blocks, width, patch size) of a timm ViT."""
     patch: Any = vit.patch_embed
     return len(vit.blocks), int(vit.embed_dim), int(patch.patch_size[0])  # type: ignore[arg-type]
-
-
-def _content(tensors: Mapping[str, Tensor]) -> str:
-    return combined_digest({name: tensor_digest(tensor) for name, tensor in tensors.items()})
