@@ -3,9 +3,10 @@
     python -m tests.benchmark_loader [--camvid DIR] [--crop 512] [--rounds 12]
 
 Frames of CamVid, enlarged to the sizes of GTAV, Cityscapes and BDD100K and given noise until the files are as large as
-theirs, are read (Pillow on both sides), resized, cropped, flipped, distorted, put together in batches of 4 and
-normalised. Processor time of one core; that both sides give the same bits is asserted on the way. At the end, what an
-H100 would need, by counting the operations of a training step, beside what 8 cores would give.
+theirs, are read (Pillow on all sides; ours a second time from the copies that `data prepare` makes), resized, cropped,
+flipped, distorted, put together in batches of 4 and normalised. Processor time of one core; that all sides give the same
+bits is asserted on the way. At the end, what an H100 would need, by counting the operations of a training step, beside
+what 8 cores would give.
 """
 
 import argparse
@@ -27,10 +28,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from recyclelora.adapters import adapt
+from recyclelora.data.copies import make_copies, read_copy
 from recyclelora.data.datasets import DomainData
 from recyclelora.data.labels import CITYSCAPES19
 from recyclelora.data.loader import batches, draws
-from recyclelora.data.pairs import decode
+from recyclelora.data.pairs import LabelFormat, Pair, decode, encode_pair
 from recyclelora.data.transforms import Recipe, augment, normalise
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.mask2former import HeadShape, Mask2FormerHead
@@ -60,7 +62,7 @@ SOURCES = {
 Seconds = dict[str, list[float]]
 
 
-def write_files(source: Source, camvid: Path, folder: Path) -> list[tuple[Path, Path]]:
+def write_files(source: Source, camvid: Path, folder: Path) -> list[Pair]:
     rng, pairs = np.random.default_rng(0), []
     for frame in sorted((camvid / "train").iterdir())[:: 60][:FRAMES]:
         picture = PillowImage.open(frame).convert("RGB").resize(source.size, PillowImage.Resampling.BICUBIC)
@@ -69,26 +71,46 @@ def write_files(source: Source, camvid: Path, folder: Path) -> list[tuple[Path, 
         PillowImage.fromarray((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8)).save(image, quality=85)
         ids = PillowImage.open(camvid / "trainannot" / f"{frame.stem}.png")
         ids.resize(source.size, PillowImage.Resampling.NEAREST).save(label)
-        pairs.append((image, label))
+        pairs.append(Pair(frame.stem, image, label))
     return pairs
 
 
-class Reader:
-    """Image and label of a pair of files; `seconds` holds what the steps took."""
+STORED = LabelFormat({**{train_id: train_id for train_id in range(11)}, 11: 255})
 
-    def __init__(self, pairs: list[tuple[Path, Path]]) -> None:
-        self.pairs, self.seconds = pairs, defaultdict(list)
-        self.lut = np.full(256, 255, dtype=np.uint8)
-        self.lut[:11] = range(11)
+
+class Reader:
+    """Image and label of a pair of files, from `copies` where such a folder is given; `seconds` holds what the steps
+    took."""
+
+    def __init__(self, pairs: list[Pair], copies: Path | None = None) -> None:
+        self.pairs, self.copies, self.seconds = pairs, copies, defaultdict(list)
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        image, label = self.pairs[index]
+        pair = self.pairs[index]
         with timed(self.seconds, "decode image"):
-            pixels = decode(image, "image", ("RGB",))
+            image = self.decode(pair.image, "image", ("RGB",))
         with timed(self.seconds, "decode label"):
-            ids = decode(label, "label", ("L", "P"))
+            ids = self.decode(pair.label, "label", ("L", "P"))
         with timed(self.seconds, "train ids"):
-            return pixels, self.lut[ids]
+            return encode_pair(pair, image, ids, STORED)
+
+    def decode(self, path: Path, kind: str, modes: tuple[str, ...]) -> np.ndarray:
+        copy = read_copy(path, folder=path.parent, copies=self.copies) if self.copies else None
+        return decode(path, kind, modes) if copy is None else copy
+
+
+class PlainReader(Reader):
+    """The same with an array as table, as it is commonly done."""
+
+    def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        pair, lut = self.pairs[index], np.full(256, 255, dtype=np.uint8)
+        lut[:11] = range(11)
+        with timed(self.seconds, "decode image"):
+            image = decode(pair.image, "image", ("RGB",))
+        with timed(self.seconds, "decode label"):
+            ids = decode(pair.label, "label", ("L", "P"))
+        with timed(self.seconds, "train ids"):
+            return image, lut[ids]
 
 
 @contextmanager
@@ -119,35 +141,49 @@ def plain_batch(read: Reader, crop: tuple[int, int], iteration: int) -> tuple[Te
             torch.stack(labels).long()
 
 
-def compare(source: Source, camvid: Path, crop: tuple[int, int], rounds: int) -> float:
-    """Prints the comparison; returns our images per second and core."""
+SIDES = ("ours", "from copies", "plain torchvision")
+Rates = dict[str, float]  # side -> images per second and core
+
+
+def compare(source: Source, camvid: Path, crop: tuple[int, int], rounds: int) -> Rates:
+    """Prints the comparison, the three sides turn and turn about; returns the images per second and core of each."""
     with tempfile.TemporaryDirectory() as folder:
-        pairs = write_files(source, camvid, Path(folder))
-        ours, plain = Reader(pairs), Reader(pairs)
-        data = DomainData("made up", "train", CITYSCAPES19, tuple(str(i) for i in range(FRAMES)), ours, str)
-        made = batches(data, Recipe(crop), batch_size=BATCH, seed=0, stop=rounds, mean=MEAN, std=STD)
+        pairs, copies = write_files(source, camvid, Path(folder)), Path(folder) / "copies"
+        list(make_copies(pairs, STORED, folder=Path(folder), copies=copies, workers=1))
+        readers = {"ours": Reader(pairs), "from copies": Reader(pairs, copies), "plain torchvision": PlainReader(pairs)}
+        made = {side: batches(data_of(readers[side]), Recipe(crop), batch_size=BATCH, seed=0, stop=rounds, mean=MEAN, std=STD)
+                for side in SIDES[:2]}
         for iteration in range(rounds):
-            with timed(ours.seconds, "whole"):
-                images, labels = next(made)
-            with timed(plain.seconds, "whole"):
-                expected = plain_batch(plain, crop, iteration)
-            assert torch.equal(images, expected[0]) and torch.equal(labels, expected[1])
-        whole = handed_over(DomainData("made up", "train", CITYSCAPES19, data.names, Reader(pairs), str), crop, rounds)
-        steps(ours, crop, rounds)
-        size = statistics.fmean(image.stat().st_size for image, _ in pairs) / 1e6
-    each = {side: [seconds / BATCH for seconds in reader.seconds["whole"][1:]]  # the first is a warm-up
-            for side, reader in (("ours", ours), ("plain", plain))}
+            results = []
+            for side, reader in readers.items():
+                with timed(reader.seconds, "whole"):
+                    results.append(next(made[side]) if side in made else plain_batch(reader, crop, iteration))
+            images, labels = results[0]
+            assert all(torch.equal(images, other[0]) and torch.equal(labels, other[1]) for other in results[1:])
+        whole = {side: handed_over(data_of(Reader(pairs, readers[side].copies)), crop, rounds) for side in SIDES[:2]}
+        for side in SIDES[:2]:
+            steps(readers[side], crop, rounds)
+        size, copied = (statistics.fmean(path.stat().st_size for path in paths) / 1e6 for paths in (
+            [pair.image for pair in pairs], list(copies.rglob("*.tif")) or [pairs[0].image]))
+    each = {side: [seconds / BATCH for seconds in readers[side].seconds["whole"][1:]] for side in SIDES}  # 1st: warm-up
     rates = {side: 1 / statistics.fmean(values) for side, values in each.items()}
     print(f"\n{source.size[0]}x{source.size[1]} {source.suffix[1:].upper()} of {size:.2g} MB (real ones {source.megabytes} MB), "
-          f"{len(each['ours'])} batches of {BATCH}\n  images a second and core: ours {rates['ours']:.1f}, plain torchvision "
-          f"{rates['plain']:.1f}; ratio {rates['ours'] / rates['plain']:.2f}")
-    print(f"    with a loader process, its start included, {1e3 * whole:.1f} ms an image; without {1e3 / rates['ours']:.1f} ms")
-    for name in dict.fromkeys((*plain.seconds, *ours.seconds)):
-        if name != "whole":
-            both = [f"{1e3 * sum(reader.seconds[name]) / (BATCH * rounds):6.2f}" if reader.seconds[name] else "     -"
-                    for reader in (ours, plain)]
-            print(f"    {name:18s} ours {both[0]} ms an image, plain {both[1]} ms")
-    return rates["ours"]
+          f"image and label copied as {copied:.2g} MB each, {len(each['ours'])} batches of {BATCH}")
+    print("  images a second and core: " + ", ".join(f"{side} {rates[side]:.1f}" for side in SIDES))
+    print(f"  ratio to plain torchvision: ours {rates['ours'] / rates[SIDES[2]]:.2f}, from copies "
+          f"{rates['from copies'] / rates[SIDES[2]]:.2f}")
+    print("  with a loader process, its start included: " + ", ".join(f"{side} {1e3 * whole[side]:.1f} ms an image"
+                                                                      for side in SIDES[:2]))
+    print(f"    {'ms an image':18s} " + " ".join(f"{side:>18s}" for side in SIDES))
+    for name in dict.fromkeys((*readers[SIDES[2]].seconds, *readers["ours"].seconds)):
+        values = [readers[side].seconds[name] for side in SIDES]
+        print(f"    {name:18s} " + " ".join(f"{1e3 * sum(each) / (BATCH * rounds):18.2f}" if each else f"{'-':>18s}"
+                                            for each in values))
+    return rates
+
+
+def data_of(reader: Reader) -> DomainData:
+    return DomainData("made up", "train", CITYSCAPES19, tuple(map(str, range(FRAMES))), reader, str)
 
 
 def handed_over(data: DomainData, crop: tuple[int, int], rounds: int) -> float:
@@ -167,7 +203,7 @@ def steps(ours: Reader, crop: tuple[int, int], rounds: int) -> None:
     from recyclelora.data import transforms as t
     from recyclelora.data.distortion import distort, draw_distortion
 
-    recipe, read, seconds = Recipe(crop), Reader(ours.pairs), ours.seconds
+    recipe, read, seconds = Recipe(crop), Reader(ours.pairs, ours.copies), ours.seconds
     for iteration in range(rounds):
         crops, ids = [], []
         for draw in next(draws(len(ours.pairs), BATCH, 0, iteration, iteration + 1)):
@@ -224,8 +260,9 @@ def main() -> None:
           f"Estimates for one H100, never measured, at {SHARE:.0%} of its peak:")
     for precision, peak in H100.items():
         print(f"  {precision:9s} {SHARE * peak / operations:6.1f} steps/s, so {BATCH * SHARE * peak / operations:6.0f} images/s wanted")
-    for name, rate in rates.items():
-        print(f"  {CORES} cores give {CORES * rate:5.0f} images/s of {name} (this machine's core times {CORES})")
+    for name, sides in rates.items():
+        print(f"  {CORES} cores give {CORES * sides['ours']:4.0f} images/s of {name}, {CORES * sides['from copies']:4.0f} from copies "
+              f"(this machine's core times {CORES})")
 
 
 if __name__ == "__main__":

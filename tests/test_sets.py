@@ -384,7 +384,7 @@ def test_a_label_of_gtav_is_stretched_over_its_image_where_only_the_scale_differ
 def test_sizes_must_agree_everywhere_else(tmp_path: Path, domain: str) -> None:
     WRITERS[domain](tmp_path)
     data = opened(tmp_path, domain)
-    pairs, stored = data.read.args  # type: ignore[attr-defined]
+    pairs, stored, _ = data.read.args  # type: ignore[attr-defined]
     assert isinstance(stored, LabelFormat) and not stored.stretch
     trees.draw_image(pairs[0].image, (32, 48))
     for fails in (lambda: data[0], data.fingerprint):

@@ -12,10 +12,11 @@ import numpy as np
 
 from recyclelora.data import scenes
 from recyclelora.data.contents import digest_pairs
+from recyclelora.data.copies import read_copy
 from recyclelora.data.declared import FILE, declarations, read_set
 from recyclelora.data.folders import unpacked_hint
 from recyclelora.data.labels import CITYSCAPES19, Image, Label, LabelSpace
-from recyclelora.data.pairs import LabelFormat, Pair, read_pair
+from recyclelora.data.pairs import Copied, LabelFormat, Pair, no_copy, read_pair
 from recyclelora.data.scene_cache import read_scene
 from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.data.sets.dataset import DataSet
@@ -94,7 +95,9 @@ class DomainData:
         return digest.hexdigest()
 
 
-def open_domain(domain: str, split: str, *, root: Path | None, cache: Path, limit: int | None = None) -> DomainData:
+def open_domain(
+    domain: str, split: str, *, root: Path | None, cache: Path, limit: int | None = None, originals: bool = False
+) -> DomainData:
     """One split of a domain of DOMAINS or of one that `root` declares (see `declared`), or `limit` samples of it.
 
     A limit takes the first samples of a fixed permutation and keeps them in the order of the whole split: a smaller
@@ -102,13 +105,14 @@ def open_domain(domain: str, split: str, *, root: Path | None, cache: Path, limi
     val the last HELD_OUT of that permutation of its train split: train and val share no image as long as a limit
     leaves those out, and val is in-sample where all images are trained on. `root` holds the downloaded sets; scenes
     need none, they are rendered on first use into `cache`. Only file names are looked at here; contents are checked
-    when a sample is read. Raises InputError for an unknown domain or split, a limit that cannot be met, and for
+    when a sample is read: from the copies that `data prepare` made, where there are some and not the `originals` are
+    asked for. Raises InputError for an unknown domain or split, a limit that cannot be met, and for
     missing or unpaired files.
     """
     known = find_set(domain, root)
-    _check_split(domain, split, tuple(known.domains[domain]) if known else DOMAINS[domain])
+    check_split(domain, split, tuple(known.domains[domain]) if known else DOMAINS[domain])
     if known:
-        return _open_files(known, domain, split, root, cache, limit)
+        return _open_files(known, domain, split, root, cache, limit, originals)
     indices = _choose(scenes.SPLITS[split], limit, f"{domain} {split}")
     names = tuple(f"{index:05d}" for index in indices)
     read = partial(_read_scene, cache, domain.removeprefix("scenes-"), split, indices)
@@ -116,16 +120,17 @@ def open_domain(domain: str, split: str, *, root: Path | None, cache: Path, limi
 
 
 def _open_files(
-    known: DataSet, domain: str, split: str, root: Path | None, cache: Path, limit: int | None
+    known: DataSet, domain: str, split: str, root: Path | None, cache: Path, limit: int | None, originals: bool
 ) -> DomainData:
     folder = find_folder(known, domain, root)
     pairs, stored = known.list(folder, domain, "train") if known.held_out else known.list(folder, domain, split)
     if known.held_out and split == "val":
         pairs = _hold_out(pairs)
     chosen = tuple(pairs[i] for i in _choose(len(pairs), limit, f"{domain} {split}"))
+    copied = partial(read_copy, folder=folder, copies=copies_of(known, cache)) if not originals else no_copy
     digests = partial(digest_pairs, chosen, stored, folder, cache / "contents" / f"{known.folders[0]}.txt")
     return DomainData(domain, split, known.space, tuple(pair.name for pair in chosen),
-                      partial(_read_file, chosen, stored), digests, known.declared, known.held_out)  # fmt: skip
+                      partial(_read_file, chosen, stored, copied), digests, known.declared, known.held_out)  # fmt: skip
 
 
 def find_folder(known: DataSet, domain: str, root: Path | None) -> Path:
@@ -160,7 +165,8 @@ def find_set(domain: str, root: Path | None) -> DataSet | None:
                      f"declared in {root or 'DATA_ROOT'}/NAME/{FILE}")  # fmt: skip
 
 
-def _check_split(domain: str, split: str, splits: Sequence[str]) -> None:
+def check_split(domain: str, split: str, splits: Sequence[str]) -> None:
+    """Raises InputError for a split that the domain does not have."""
     if split not in splits:
         raise InputError(f"domain {domain} has no split {split!r}{_nearest(split, splits)}; it has {', '.join(splits)}")
 
@@ -184,8 +190,13 @@ def _permutation(count: int) -> list[int]:
     return order
 
 
-def _read_file(pairs: Sequence[Pair], stored: LabelFormat, index: int) -> tuple[Image, Label]:
-    return read_pair(pairs[index], stored)
+def copies_of(known: DataSet, cache: Path) -> Path:
+    """The folder of the copies of a set that decode quickly."""
+    return cache / "copies" / known.folders[0]
+
+
+def _read_file(pairs: Sequence[Pair], stored: LabelFormat, copied: Copied, index: int) -> tuple[Image, Label]:
+    return read_pair(pairs[index], stored, copied)
 
 
 def _read_scene(cache: Path, name: str, split: str, indices: Sequence[int], index: int) -> tuple[Image, Label]:

@@ -2,9 +2,9 @@
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from recyclelora.errors import InputError
 UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, PillowImage.DecompressionBombError)
 ASPECT_TOLERANCE = 0.05  # a label that may be stretched over its image has its ratio of width to height within 5 %
 LABEL_MODES = ("L", "P")  # "P" is a palette over the same 8-bit ids: GTAV ships such labels
+Pixels = NDArray[Any]
+Copied = Callable[[Path], Pixels | None]
 _FOREIGN = 254  # marks ids the encoding does not have; no train id is that high
 
 
@@ -68,15 +70,36 @@ def _require_partners(files: dict[str, Path], partners: dict[str, Path], kind: s
         raise InputError(f"{kind} {files[alone[0]]} has no {other} in {where}{more}")
 
 
-def read_pair(pair: Pair, stored: LabelFormat) -> tuple[Image, Label]:
+def no_copy(path: Path) -> None:
+    """Of a file that has to be decoded."""
+
+
+def read_pair(pair: Pair, stored: LabelFormat, copied: Copied = no_copy) -> tuple[Image, Label]:
     """The image as (H, W, 3) RGB and its label as (H, W) train ids.
 
-    Raises InputError for a file that cannot be decoded, an image that is not RGB, a label of another kind than
-    `stored` says, ids it does not have, and for an image and a label of different size.
+    `copied` gives the pixels of a file that are at hand already (see `copies`), None where it has to be decoded. Raises
+    InputError for a file that cannot be decoded, an image that is not RGB, a label of another kind than `stored` says,
+    ids it does not have, and for an image and a label of different size.
     """
-    mode, image = _decode(pair.image, "image")
-    kind, ids = ("RGB", _decode_wide(pair.label)) if stored.wide else _decode(pair.label, "label")
+    return encode_pair(pair, *decode_pair(pair, stored, copied), stored)
+
+
+def decode_pair(pair: Pair, stored: LabelFormat, copied: Copied = no_copy) -> tuple[Image, Pixels]:
+    """The pixels of both files: (H, W, 3) uint8, and ids as they are stored, (H, W) uint8, or uint16 where wide."""
+    wide = "RGB" if stored.wide else "L"
+    mode, image = _known("RGB", copied(pair.image)) or _decode(pair.image, "image")
+    kind, ids = _known(wide, copied(pair.label)) or (
+        ("RGB", _decode_wide(pair.label)) if stored.wide else _decode(pair.label, "label"))
     check_modes(pair, mode, kind, stored)
+    return image, ids
+
+
+def _known(mode: str, pixels: Pixels | None) -> tuple[str, Pixels] | None:
+    return None if pixels is None else (mode, pixels)
+
+
+def encode_pair(pair: Pair, image: Image, ids: Pixels, stored: LabelFormat) -> tuple[Image, Label]:
+    """What `decode_pair` gives, the ids as train ids of the image's size. Raises InputError where it cannot be."""
     size, label_size = (image.shape[1], image.shape[0]), (ids.shape[1], ids.shape[0])
     check_sizes(pair, size, label_size, stored)
     if size != label_size:
@@ -157,12 +180,13 @@ def describe(error: Exception, kind: str) -> str:
 def _encode(ids: NDArray[np.unsignedinteger], encoding: Mapping[int, int], path: Path) -> Label:
     lut = np.full(np.iinfo(ids.dtype).max + 1, _FOREIGN, dtype=np.uint8)
     lut[list(encoding)] = list(encoding.values())
-    label: Label = lut[ids]
-    if (label == _FOREIGN).any():
-        foreign = np.unique(ids[label == _FOREIGN]).tolist()
+    # bytes are translated several times as fast as an array is indexed
+    found = bytearray(ids).translate(lut.tobytes()) if ids.dtype == np.uint8 else bytearray(lut[ids])
+    if _FOREIGN in found:
+        foreign = np.unique(ids[lut[ids] == _FOREIGN]).tolist()
         shown = ", ".join(map(str, foreign[:8])) + (", ..." if len(foreign) > 8 else "")
         raise InputError(f"label {path} has ids {shown}: its encoding has {_ranges(sorted(encoding))} only")
-    return label
+    return np.frombuffer(found, np.uint8).reshape(ids.shape)
 
 
 def _ranges(ids: list[int]) -> str:

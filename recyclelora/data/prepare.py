@@ -4,25 +4,19 @@ As the authors' scripts make them: both sides halved (rounded down), images by P
 of its default quality, labels as train ids by nearest pixel into PNG files.
 """
 
-import fcntl
-import multiprocessing
 import os
-import tempfile
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PIL import Image as PillowImage
 
 from recyclelora.data.pairs import LabelFormat, Pair, read_pair
 from recyclelora.data.sets.mapillary import HALF, list_full
+from recyclelora.data.writing import Progress, alone_in, in_processes, save_whole
 from recyclelora.errors import InputError
 
 QUALITY = 75  # of the JPEG files: part of the protocol
-Progress = tuple[int, int]  # done, of how many
 
 
 def prepare_mapillary(folder: Path, *, workers: int) -> Generator[Progress, None, None]:
@@ -42,10 +36,10 @@ def prepare_mapillary(folder: Path, *, workers: int) -> Generator[Progress, None
     try:
         for place in (images, labels):
             place.mkdir(parents=True, exist_ok=True)
-        with _alone_in(part):
+        with alone_in(part):
             todo = [p for p in pairs if not (_image_of(p, images).exists() and _label_of(p, labels).exists())]
             halve = partial(_halve, stored=stored, images=images, labels=labels)
-            yield from _in_processes(halve, todo, len(pairs), workers)
+            yield from in_processes(halve, todo, len(pairs), workers)
             for torn in part.glob("*/.*"):  # left by a process that was killed
                 torn.unlink()
             os.rename(part, whole)
@@ -53,41 +47,13 @@ def prepare_mapillary(folder: Path, *, workers: int) -> Generator[Progress, None
         raise InputError(f"cannot write {error.filename or part}: {error.strerror}") from error
 
 
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise InputError(f"{folder}: another process is writing these copies; wait for it to end") from None
-    finally:
-        os.close(descriptor)
-
-
-def _in_processes(
-    halve: Callable[[Pair], None], todo: list[Pair], total: int, workers: int
-) -> Generator[Progress, None, None]:
-    done = total - len(todo)
-    yield done, total
-    # fresh processes: a copy of this one may hold locks of threads that it does not have
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        for future in as_completed([pool.submit(halve, pair) for pair in todo]):
-            future.result()
-            done += 1
-            yield done, total
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _halve(pair: Pair, *, stored: LabelFormat, images: Path, labels: Path) -> None:
     image, label = read_pair(pair, stored)
     size = (image.shape[1] // 2, image.shape[0] // 2)
     small = PillowImage.fromarray(image).resize(size, PillowImage.Resampling.BICUBIC)
-    _save(small, _image_of(pair, images), format="JPEG", quality=QUALITY)
+    save_whole(small, _image_of(pair, images), format="JPEG", quality=QUALITY)
     small = PillowImage.fromarray(label).resize(size, PillowImage.Resampling.NEAREST)
-    _save(small, _label_of(pair, labels), format="PNG")
+    save_whole(small, _label_of(pair, labels), format="PNG")
 
 
 def _image_of(pair: Pair, images: Path) -> Path:
@@ -96,16 +62,3 @@ def _image_of(pair: Pair, images: Path) -> Path:
 
 def _label_of(pair: Pair, labels: Path) -> Path:
     return labels / f"{pair.name}.png"
-
-
-def _save(picture: PillowImage.Image, path: Path, **options: Any) -> None:
-    """Others see all of the file or nothing. Hidden while it grows: readers pass over such files."""
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            picture.save(file, **options)
-        os.chmod(unfinished, 0o644)  # mkstemp's files are private, data are shared
-        os.replace(unfinished, path)
-    except BaseException:
-        os.unlink(unfinished)
-        raise

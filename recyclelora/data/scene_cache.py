@@ -1,7 +1,5 @@
 """Scenes on disk: each is rendered once, kept as two PNG files, and rendered again when a file is absent or torn."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from PIL import Image as PillowImage
@@ -9,6 +7,7 @@ from PIL import Image as PillowImage
 from recyclelora.data import scenes
 from recyclelora.data.labels import Image, Label
 from recyclelora.data.pairs import decode
+from recyclelora.data.writing import save_whole
 from recyclelora.errors import InputError
 
 
@@ -32,14 +31,6 @@ def _save(pixels: Image | Label, path: Path) -> None:
     """Write a PNG so that others see all of it or nothing: several processes may render the same scene at once."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                PillowImage.fromarray(pixels).save(file, format="PNG", compress_level=1)  # 1: read far more than stored
-            os.chmod(unfinished, 0o644)  # mkstemp's files are private, a cache is shared
-            os.replace(unfinished, path)
-        except BaseException:
-            os.unlink(unfinished)
-            raise
+        save_whole(PillowImage.fromarray(pixels), path, format="PNG", compress_level=1)  # 1: read far more than stored
     except OSError as error:
         raise InputError(f"cannot write scene cache {path}: {error.strerror}; choose another cache folder") from error

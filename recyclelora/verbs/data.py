@@ -17,13 +17,12 @@ from recyclelora.data.census import Census, inspect
 from recyclelora.data.datasets import DOMAINS, DomainData, find_folder, find_set, open_domain
 from recyclelora.data.declared import declarations
 from recyclelora.data.labels import CITYSCAPES19, IGNORE
-from recyclelora.data.prepare import prepare_mapillary
-from recyclelora.data.sets.mapillary import HALF, MAPILLARY
 from recyclelora.data.sheet import Row, draw_sheet
 from recyclelora.data.transforms import Size
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.sweeps.build import Places
+from recyclelora.verbs.preparing import prepare_data
 from recyclelora.verbs.room import CONSOLE, places_of, watched
 
 ACTIONS = ("check", "prepare")
@@ -50,7 +49,7 @@ def data(given: argparse.Namespace) -> int:
     if len(words) != 1:
         near = "" if given.what[0] in ACTIONS else nearest(given.what[0], ACTIONS)
         raise InputError(f"data {' '.join(given.what)}: expected `data check DOMAIN` or `data prepare DOMAIN`{near}")
-    return {"check": _check, "prepare": _prepare}[action](words[0], given)
+    return {"check": _check, "prepare": prepare_data}[action](words[0], given)
 
 
 def _list(places: Places, *, as_json: bool) -> int:
@@ -136,10 +135,11 @@ def _sound(parts: list[Part]) -> str:
 
 
 def _open(domain: str, split: str, limit: int | None, places: Places) -> DomainData:
-    whole = open_domain(domain, split, root=places.data_root, cache=places.cache)
+    """The files themselves, whatever copies of them there are."""
+    whole = open_domain(domain, split, root=places.data_root, cache=places.cache, originals=True)
     if limit is None or limit >= len(whole):
         return whole
-    return open_domain(domain, split, root=places.data_root, cache=places.cache, limit=limit)
+    return open_domain(domain, split, root=places.data_root, cache=places.cache, originals=True, limit=limit)
 
 
 def _examine(opened: DomainData, official: int | None, problems: list[str]) -> Part:
@@ -207,17 +207,3 @@ def _draw(parts: Sequence[Part], path: Path) -> None:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
     ERRORS.print(path, highlight=False)
-
-
-def _prepare(domain: str, given: argparse.Namespace) -> int:
-    places = places_of(given)
-    known = find_set(domain, places.data_root)
-    if known != MAPILLARY:
-        raise InputError(f"{domain} is read as it is{'' if known else ' rendered'}: there is nothing to prepare")
-    folder = find_folder(known, domain, places.data_root)
-    news = prepare_mapillary(folder, workers=os.cpu_count() or 1)
-    done, total = next(news)
-    for _ in watched(news, total - done, "half-size copies"):
-        pass
-    CONSOLE.print(f"{total} half-size images and labels are in {folder / HALF}", highlight=False)
-    return 0

@@ -1,0 +1,65 @@
+"""`data prepare`: whatever of a domain is made once and read ever after."""
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from recyclelora.data.copies import make_copies
+from recyclelora.data.datasets import check_split, copies_of, find_folder, find_set
+from recyclelora.data.prepare import prepare_mapillary
+from recyclelora.data.sets.dataset import DataSet, Listing
+from recyclelora.data.sets.mapillary import HALF, MAPILLARY
+from recyclelora.data.writing import Progress
+from recyclelora.errors import InputError
+from recyclelora.verbs.room import CONSOLE, places_of, watched
+
+OF_CHECK = ("images", "sheet", "json")
+
+
+def prepare_data(domain: str, given: argparse.Namespace) -> int:
+    """The half-size copies of Mapillary's val split, and of any set copies of its PNG files that decode quickly."""
+    places = places_of(given)
+    for option in OF_CHECK:
+        if getattr(given, option):
+            raise InputError(f"command line: --{option} belongs to `data check`; `data prepare` takes --split alone")
+    known = find_set(domain, places.data_root)
+    if known is None:
+        raise InputError(f"{domain} is rendered: there is nothing to prepare")
+    if given.split:
+        check_split(domain, given.split, tuple(known.domains[domain]))
+    folder, workers = find_folder(known, domain, places.data_root), os.cpu_count() or 1
+    if known == MAPILLARY and given.split in (None, "val"):
+        total = _make(prepare_mapillary(folder, workers=workers), "half-size copies")
+        CONSOLE.print(f"{total:,} half-size images and labels are in {folder / HALF}", highlight=False)
+    splits = ["train"] if known.held_out else [given.split] if given.split else list(known.domains[domain])
+    copies = copies_of(known, places.cache)
+    for split, (pairs, stored) in _listings(known, folder, domain, splits).items():
+        making = make_copies(pairs, stored, folder=folder, copies=copies, workers=workers)
+        total = _make(making, f"copies of {domain} {split}")
+        CONSOLE.print(f"{domain} {split}: {total:,} images and labels; those in PNG files will be read from the copies "
+                      f"in {copies}", highlight=False)  # fmt: skip
+    return 0
+
+
+def _listings(known: DataSet, folder: Path, domain: str, splits: Sequence[str]) -> dict[str, Listing]:
+    """Split -> its files, of those that are here. Raises InputError where none is."""
+    found, problems = dict[str, Listing](), list[InputError]()
+    for split in splits:
+        try:
+            found[split] = known.list(folder, domain, split)
+        except InputError as problem:
+            problems.append(problem)
+    if not found:
+        raise problems[0]
+    for missing in problems:
+        CONSOLE.print(f"passed over: {missing}", style="yellow", highlight=False, markup=False)
+    return found
+
+
+def _make(news: Iterator[Progress], what: str) -> int:
+    """Walk through the progress, under a bar; returns how many there are."""
+    done, total = next(news)
+    for _ in watched(news, total - done, what):
+        pass
+    return total
