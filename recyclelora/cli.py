@@ -42,7 +42,6 @@ VERBS = {
     "data": "list domains, check that one is whole and sound, or prepare it",
     "ui": "open MLflow's pages on the results (127.0.0.1)",
 }
-FUNCTIONS = {"import": "import_model"}  # of verbs that Python keeps for itself; the others are called as they are named
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -170,16 +169,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin where cores are shared: 34 s for 3 s of QR
     try:
-        from recyclelora import verbs  # torch and its kin take seconds: --help should not wait for them
-        from recyclelora.adapters import AdapterError
+        from recyclelora.verbs import find_verb
+
+        call = find_verb(given.verb)  # torch and its kin take seconds: only those who need them should wait for them
     except KeyboardInterrupt:
         return INTERRUPTED
     try:
-        code: int = getattr(verbs, FUNCTIONS.get(given.verb, given.verb))(given)
-        return code
-    except (InputError, AdapterError) as error:
-        print(f"recyclelora: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return call(given)
+    except InputError as error:
+        return _refuse(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -187,6 +185,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"recyclelora: {error.filename or given.verb}: {error.strerror or error}", file=sys.stderr)
         return BAD_INPUT
     except Exception as error:
+        from recyclelora.adapters import AdapterError
+
+        if isinstance(error, AdapterError):
+            return _refuse(error)
         if type(error).__module__.partition(".")[0] not in STORE:
             raise
         reason = str(error).partition("\n")[0][:300]
@@ -195,6 +197,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("recyclelora: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+
+
+def _refuse(error: Exception) -> int:
+    print(f"recyclelora: {error}", file=sys.stderr)
+    return BAD_INPUT
 
 
 def _interrupt(number: int, frame: object) -> None:

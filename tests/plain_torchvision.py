@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from recyclelora.data.distortion import Distortion, draw_distortion
-from recyclelora.data.transforms import Size
+from recyclelora.data.labels import Size
 
 Step = tuple[str, Tensor, Tensor]
 

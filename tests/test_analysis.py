@@ -28,7 +28,7 @@ from recyclelora.sweeps.analysis import (
     series_of,
 )
 from recyclelora.sweeps.artifacts import load_model
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.trial import run
 from tests.narrow import backbone, images, perturb

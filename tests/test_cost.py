@@ -10,8 +10,8 @@ from scipy import stats
 
 from recyclelora.errors import InputError
 from recyclelora.settings import known_keys
-from recyclelora.sweeps.build import Places
 from recyclelora.sweeps.cost import LEFT_OUT, describe, estimate, finish_times, half_width, images, trial_seconds
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.probe import COSTLESS, Timing, cost_key, probe, representatives
 from recyclelora.sweeps.trial import run
 from tests.tiny_config import tiny

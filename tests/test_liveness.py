@@ -10,7 +10,7 @@ import torch
 from recyclelora.config import Config
 from recyclelora.settings import Settings
 from recyclelora.sweeps import build
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.space import Space, expand
 from recyclelora.sweeps.spacefile import _probes, read_space
 from recyclelora.sweeps.trial import _batches, groups_of, schedule_of

@@ -9,7 +9,7 @@ import pytest
 from recyclelora.documents import dump
 from recyclelora.errors import InputError
 from recyclelora.sweeps import driver
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.space import Space, expand
 from recyclelora.sweeps.spacefile import read_space
 from tests.tiny_config import TINY

@@ -8,7 +8,8 @@ import torch
 
 from recyclelora.config import flatten
 from recyclelora.errors import InputError
-from recyclelora.sweeps.build import Places, build, count_parameters, find_weights
+from recyclelora.sweeps.build import build, count_parameters, find_weights
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.probe import Timing, cost_key, probe, probe_flat, time_classes
 from tests.tiny_config import tiny
 

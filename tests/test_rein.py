@@ -25,7 +25,7 @@ from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
 from recyclelora.settings import Settings
 from recyclelora.sweeps import build
 from recyclelora.sweeps.artifacts import load_model
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.trial import run
 from recyclelora.training.optim import parameter_groups
 from tests.narrow import backbone, images, trained

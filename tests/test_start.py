@@ -12,7 +12,7 @@ from recyclelora.documents import dump
 from recyclelora.errors import Absent, InputError
 from recyclelora.settings import Settings
 from recyclelora.sweeps import build, driver
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.space import Space, expand
 from recyclelora.sweeps.spacefile import read_space
 from recyclelora.sweeps.start import begin_from, check_start

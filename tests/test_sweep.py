@@ -12,7 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from recyclelora.config import flatten
 from recyclelora.errors import InputError
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.space import Knobs, Space, expand, label_of
 from recyclelora.sweeps.spacefile import read_space

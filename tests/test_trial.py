@@ -16,9 +16,10 @@ from recyclelora.data.labels import CITYSCAPES19, common_space
 from recyclelora.errors import InputError
 from recyclelora.sweeps import analysis, build, scores
 from recyclelora.sweeps.artifacts import load_model
-from recyclelora.sweeps.build import Places
 from recyclelora.sweeps.history import History
 from recyclelora.sweeps.mapping import Scoring, read_scoring
+from recyclelora.sweeps.places import Places
+from recyclelora.sweeps.protocol import protocol
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import predict_image
 from recyclelora.sweeps.trial import Progress, read_record, run
@@ -172,8 +173,8 @@ def test_a_trial_with_less_memory_is_the_same_trial(whole: tuple[Record, Places,
 def test_protocols_are_named(tmp_path: Path, cache: Path) -> None:
     named = tiny(evaluation__size="rein", data__source="gtav", data__targets=["cityscapes", "bdd100k"],
                  evaluation__scales=[0.5, 1.0, 1.75], evaluation__flip=True)
-    assert build.protocol(named) == ("each domain in its size of rein, window 56x42 stride 56x42, at 0.5 1 1.75 times "
-                                     "that size and mirrored, val split (source: val), 2 images a domain")
+    assert protocol(named) == ("each domain in its size of rein, window 56x42 stride 56x42, at 0.5 1 1.75 times "
+                               "that size and mirrored, val split (source: val), 2 images a domain")
     with pytest.raises(InputError, match="evaluation.size: rein has no size for scenes-day, only for cityscapes") as caught:
         build.check(tiny(evaluation__size="rein"), places_at(tmp_path, cache))
     assert caught.value.key == "evaluation.size"

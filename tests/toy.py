@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.trial import Progress
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recyclelora.data.datasets import DomainData
-from recyclelora.data.transforms import Size
+from recyclelora.data.labels import Size
 from recyclelora.errors import InputError
 
 AHEAD = 4  # samples per thread that are read before they are asked for: memory stays small on a large set

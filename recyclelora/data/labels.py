@@ -11,6 +11,7 @@ from recyclelora.errors import InputError
 
 Label = NDArray[np.uint8]  # (H, W) train ids
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
+Size = tuple[int, int]  # (height, width) in pixels
 
 IGNORE = 255  # the train id of pixels that are neither trained on nor scored
 NO_COUNTERPART = "no counterpart"  # the class of predictions that the labels have no word for

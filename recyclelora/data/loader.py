@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from recyclelora.data.datasets import DomainData, LabelledImages, Sample
-from recyclelora.data.labels import IGNORE, LabelSpace
-from recyclelora.data.transforms import Recipe, Size, augment, check_recipe, fill
+from recyclelora.data.labels import IGNORE, LabelSpace, Size
+from recyclelora.data.transforms import Recipe, augment, check_recipe, fill
 from recyclelora.errors import InputError
 
 Batch = tuple[Tensor, Tensor]

@@ -12,7 +12,7 @@ files, as no publication scores them; their validation images are taken as they 
 
 from collections.abc import Mapping
 
-from recyclelora.data.transforms import Size
+from recyclelora.data.labels import Size
 from recyclelora.errors import InputError
 
 _FULL, _HALF, _BDD = (1024, 2048), (512, 1024), (720, 1280)  # (height, width)

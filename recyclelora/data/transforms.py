@@ -15,10 +15,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from recyclelora.data.distortion import distort, draw_distortion
-from recyclelora.data.labels import IGNORE, Image, Label
+from recyclelora.data.labels import IGNORE, Image, Label, Size
 from recyclelora.errors import InputError
-
-Size = tuple[int, int]  # height, width in pixels
 
 LONG_EDGE_CAP = 4  # times the crop: 2048 for 512
 MAX_CLASS_SHARE = 0.75  # of the pixels of a crop that are not ignored

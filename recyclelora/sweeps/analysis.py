@@ -22,8 +22,9 @@ from recyclelora.adapters import adapted_layers, back_at_start, measure_model, s
 from recyclelora.adapters.diagnostics import mean_cosines
 from recyclelora.config import Config
 from recyclelora.data.datasets import DomainData, Sample, open_domain
+from recyclelora.data.labels import Size
 from recyclelora.data.sheet import FAINT, GAP, INK, LINE, PAPER, TEXT, Picture
-from recyclelora.data.transforms import Size, normalise
+from recyclelora.data.transforms import normalise
 from recyclelora.errors import Absent, InputError
 from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.pyramid import block_features

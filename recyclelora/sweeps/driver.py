@@ -20,7 +20,7 @@ from recyclelora.sweeps import analysis, build, cost, order, probe, sweep
 from recyclelora.sweeps.analysis import read_analysis, series_of
 from recyclelora.sweeps.artifacts import write_atomically
 from recyclelora.sweeps.board import Board, Display
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.space import Knobs, Planned, Space, cells_of, expand, label_of
 from recyclelora.sweeps.start import check_start

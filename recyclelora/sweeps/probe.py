@@ -21,8 +21,10 @@ from recyclelora.models.segmentor import Segmentor
 from recyclelora.settings import Settings
 from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
-from recyclelora.sweeps.build import Domains, Places
+from recyclelora.sweeps.build import Domains
 from recyclelora.sweeps.device import forget_peak, name_of, num_workers, peak_memory, wait_for
+from recyclelora.sweeps.places import Places
+from recyclelora.sweeps.protocol import commons
 from recyclelora.sweeps.scores import evaluate_domain
 from recyclelora.training.average import MovingAverage
 from recyclelora.training.loop import Diverged, train
@@ -189,12 +191,12 @@ def _time_images(config: Config, segmentor: Segmentor, domains: Domains, device:
                  seconds: float) -> tuple[float, int]:
     """Seconds of an image, each domain weighted by its size, and the number of domains that were timed for it."""
     opened = {"source": domains.source_val, **domains.targets}
-    commons = build.commons(domains)
+    spaces = commons(domains)
 
     def timed(name: str, count: int) -> float:
         some = _first(opened[name], count)
         started = time.monotonic()
-        evaluate_domain(segmentor, config, some, commons[name], device, name)
+        evaluate_domain(segmentor, config, some, spaces[name], device, name)
         wait_for(device)
         return (time.monotonic() - started) / len(some)
 

@@ -14,7 +14,8 @@ from recyclelora.data.sheet import Row, draw_sheet
 from recyclelora.data.sizes import size_of
 from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.segmentor import Segmentor
-from recyclelora.sweeps.build import Domains, commons
+from recyclelora.sweeps.build import Domains
+from recyclelora.sweeps.protocol import commons
 from recyclelora.training.evaluation import ImageResult, evaluate, predict, summarise
 
 

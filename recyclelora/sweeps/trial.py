@@ -23,10 +23,12 @@ from recyclelora.models.segmentor import Segmentor
 from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.artifacts import save_model, write_atomically
-from recyclelora.sweeps.build import Domains, Identity, Places
+from recyclelora.sweeps.build import Domains, Identity
 from recyclelora.sweeps.device import arithmetic_of, forget_peak, name_of, num_workers, peak_memory
 from recyclelora.sweeps.history import History, read_history
 from recyclelora.sweeps.mapping import label_tags
+from recyclelora.sweeps.places import Places
+from recyclelora.sweeps.protocol import protocol, scored_spaces
 from recyclelora.sweeps.record import Record
 from recyclelora.sweeps.scores import score_during, score_finally
 from recyclelora.sweeps.selection import Selector
@@ -85,8 +87,8 @@ def read_record(folder: Path) -> Record | None:
 
 def tags_of(config: Config, identity: Identity, domains: Domains) -> dict[str, str]:
     """What a table must know of a run beside its metrics."""
-    return {"fingerprint": identity.fingerprint, "seed": str(config.seed), "protocol": build.protocol(config),
-            "selection": config.evaluation.selection, **label_tags(domains.train.space, build.scored_spaces(domains)),
+    return {"fingerprint": identity.fingerprint, "seed": str(config.seed), "protocol": protocol(config),
+            "selection": config.evaluation.selection, **label_tags(domains.train.space, scored_spaces(domains)),
             "weights_sha256": identity.weights.sha256, "weights_source": identity.weights.source,
             "data_fingerprint": identity.data_fingerprint, "source_val": build.source_val_tag(domains)}
 

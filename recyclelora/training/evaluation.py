@@ -17,8 +17,8 @@ from torchvision.transforms import InterpolationMode
 
 from recyclelora.adapters.lora import merged
 from recyclelora.data.datasets import LabelledImages, Sample
-from recyclelora.data.labels import Common, Image, Label
-from recyclelora.data.transforms import Size, normalise
+from recyclelora.data.labels import Common, Image, Label, Size
+from recyclelora.data.transforms import normalise
 from recyclelora.models.segmentor import Segmentor
 from recyclelora.training.metrics import chance, confusion_matrix, iou_per_class, miou
 

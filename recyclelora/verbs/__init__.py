@@ -1,17 +1,21 @@
 """What each verb of the command line does: read, call the rooms, print. Each returns its exit code."""
 
-from recyclelora.verbs.backbones import backbones
-from recyclelora.verbs.data import data
-from recyclelora.verbs.exports import export
-from recyclelora.verbs.imports import import_model
-from recyclelora.verbs.look import ui, weights
-from recyclelora.verbs.models import train
-from recyclelora.verbs.predicting import predict
-from recyclelora.verbs.results import analyse, explain, tables
-from recyclelora.verbs.results import write_report as report
-from recyclelora.verbs.scoring import evaluate
-from recyclelora.verbs.show import show
-from recyclelora.verbs.sweeping import noise, plan, status, sweep
+import argparse
+from collections.abc import Callable
+from importlib import import_module
 
-__all__ = ["analyse", "backbones", "data", "evaluate", "explain", "export", "import_model", "noise", "plan", "predict",
-           "report", "show", "status", "sweep", "tables", "train", "ui", "weights"]
+# verb -> the module and the function in it. Only that one is imported: `data` and `status` should not wait for timm
+WHERE = {
+    "analyse": "results.analyse", "backbones": "backbones.backbones", "data": "data.data",
+    "evaluate": "scoring.evaluate", "explain": "results.explain", "export": "exports.export",
+    "import": "imports.import_model", "noise": "sweeping.noise", "plan": "sweeping.plan",
+    "predict": "predicting.predict", "report": "results.write_report", "show": "show.show",
+    "status": "sweeping.status", "sweep": "sweeping.sweep", "tables": "results.tables", "train": "models.train",
+    "ui": "look.ui", "weights": "look.weights",
+}
+
+
+def find_verb(name: str) -> Callable[[argparse.Namespace], int]:
+    module, _, function = WHERE[name].partition(".")
+    found: Callable[[argparse.Namespace], int] = getattr(import_module(f"recyclelora.verbs.{module}"), function)
+    return found

@@ -16,12 +16,11 @@ from recyclelora.data import scenes
 from recyclelora.data.census import Census, inspect
 from recyclelora.data.datasets import DOMAINS, DomainData, find_folder, find_set, open_domain
 from recyclelora.data.declared import declarations
-from recyclelora.data.labels import CITYSCAPES19, IGNORE
+from recyclelora.data.labels import CITYSCAPES19, IGNORE, Size
 from recyclelora.data.sheet import Row, draw_sheet
-from recyclelora.data.transforms import Size
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.verbs.preparing import prepare_data
 from recyclelora.verbs.room import CONSOLE, places_of, watched
 

@@ -5,7 +5,7 @@ import argparse
 from rich.table import Table
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.verbs.models import find_model, folder_of
 from recyclelora.verbs.room import CONSOLE, open_existing, places_of
 

@@ -11,7 +11,8 @@ from recyclelora.config import Config, flatten
 from recyclelora.documents import read
 from recyclelora.errors import InputError
 from recyclelora.settings import Settings, from_document, parse_overrides
-from recyclelora.sweeps.build import Places, check
+from recyclelora.sweeps.build import check
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.start import check_start
 from recyclelora.verbs.room import CONSOLE, places_of
 from recyclelora.verbs.show import print_config

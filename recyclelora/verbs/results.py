@@ -9,7 +9,7 @@ from recyclelora.documents import read
 from recyclelora.errors import InputError
 from recyclelora.sweeps.analysis import FILES, analyse_finished, read_analysis, series_of
 from recyclelora.sweeps.artifacts import write_atomically
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.spacefile import read_space
 from recyclelora.tables import composition, formats, provenance, report
 from recyclelora.tables.cells import group

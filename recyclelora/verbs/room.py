@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.build import Places
+from recyclelora.sweeps.places import Places
 
 CONSOLE = Console(soft_wrap=True)
 Item = TypeVar("Item")

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from recyclelora.data.datasets import DOMAINS, DomainData, find_set, open_domain
 from recyclelora.data.labels import Common, common_space
-from recyclelora.sweeps.build import Places, view
 from recyclelora.sweeps.mapping import describe, scoring_of
+from recyclelora.sweeps.places import Places
+from recyclelora.sweeps.protocol import view
 from recyclelora.verbs.models import find_model
 from recyclelora.verbs.room import CONSOLE, places_of, watched
 

@@ -15,8 +15,9 @@ from recyclelora.documents import read
 from recyclelora.errors import Absent, InputError
 from recyclelora.settings import Settings, from_document, parse_overrides
 from recyclelora.sweeps import outlook
-from recyclelora.sweeps.build import Places, open_domains, parts_of
+from recyclelora.sweeps.build import open_domains, parts_of
 from recyclelora.sweeps.outlook import DEVICES, Outlook, look_ahead, sketch
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.space import Space, cells_of, expand
 from recyclelora.sweeps.spacefile import read_space
 from recyclelora.sweeps.statement import Target

@@ -12,7 +12,8 @@ from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.settings import parse_overrides
 from recyclelora.sweeps import cost, order
-from recyclelora.sweeps.build import Places, count_parameters
+from recyclelora.sweeps.build import count_parameters
+from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.plan import PlannedCell
 from recyclelora.sweeps.space import Planned, Space, cells_of, expand
 from recyclelora.sweeps.spacefile import read_space
