@@ -9,6 +9,11 @@ from pathlib import Path
 import torch
 
 
+def choose_device(gpus: float = 1.0) -> torch.device:
+    """A GPU where there is one, unless a trial asks for none."""
+    return torch.device("cuda" if torch.cuda.is_available() and gpus > 0 else "cpu")
+
+
 def name_of(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 

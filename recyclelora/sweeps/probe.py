@@ -22,7 +22,7 @@ from recyclelora.settings import Settings
 from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.build import Domains
-from recyclelora.sweeps.device import forget_peak, name_of, num_workers, peak_memory, wait_for
+from recyclelora.sweeps.device import choose_device, forget_peak, name_of, num_workers, peak_memory, wait_for
 from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.protocol import commons
 from recyclelora.sweeps.scores import evaluate_domain
@@ -127,7 +127,7 @@ def probe(config: Config, places: Places, steps: int = 20, seconds: float = 60.0
     Raises InputError for a config that cannot run here."""
     steps = max(steps, FEWEST)
     torch.set_num_threads(max(1, int(config.resources.cpus)))
-    device = torch.device("cuda" if torch.cuda.is_available() and config.resources.gpus > 0 else "cpu")
+    device = choose_device(config.resources.gpus)
     forget_peak(device)
     check_precision(config.training.precision, device)
     _fill_caches(config, places, steps)

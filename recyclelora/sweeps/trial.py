@@ -24,7 +24,7 @@ from recyclelora.sweeps import build
 from recyclelora.sweeps.analysis import keep_analysis
 from recyclelora.sweeps.artifacts import save_model, write_atomically
 from recyclelora.sweeps.build import Domains, Identity
-from recyclelora.sweeps.device import arithmetic_of, forget_peak, name_of, num_workers, peak_memory
+from recyclelora.sweeps.device import arithmetic_of, choose_device, forget_peak, name_of, num_workers, peak_memory
 from recyclelora.sweeps.history import History, read_history
 from recyclelora.sweeps.mapping import label_tags
 from recyclelora.sweeps.places import Places
@@ -95,7 +95,7 @@ def tags_of(config: Config, identity: Identity, domains: Domains) -> dict[str, s
 
 def _train_and_score(config: Config, places: Places, identity: Identity, folder: Path, report: Report) -> Record:
     torch.set_num_threads(max(1, int(config.resources.cpus)))
-    device = torch.device("cuda" if torch.cuda.is_available() and config.resources.gpus > 0 else "cpu")
+    device = choose_device(config.resources.gpus)
     forget_peak(device)
     check_precision(config.training.precision, device)
     domains = build.open_domains(config, places)

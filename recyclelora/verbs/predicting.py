@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image as PillowImage
 
 from recyclelora.adapters.lora import merged
@@ -12,6 +11,7 @@ from recyclelora.data.labels import IGNORE, Image, Label, LabelSpace
 from recyclelora.data.photos import name_photos, read_photo
 from recyclelora.data.sheet import Prediction, draw_predictions, lay_over
 from recyclelora.errors import InputError
+from recyclelora.sweeps.device import choose_device
 from recyclelora.verbs.models import find_model
 from recyclelora.verbs.room import CONSOLE, places_of, watched
 
@@ -24,7 +24,7 @@ def predict(given: argparse.Namespace) -> int:
 
     places = places_of(given)
     model = find_model(given, places)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     photos, problems = name_photos(given.images)
     out: Path = given.out or places.results / "predictions"
     rows: list[Prediction] = []

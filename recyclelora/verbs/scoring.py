@@ -4,12 +4,12 @@ import argparse
 import json
 from typing import Any, NamedTuple
 
-import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from recyclelora.data.datasets import DOMAINS, DomainData, find_set, open_domain
 from recyclelora.data.labels import Common, common_space
+from recyclelora.sweeps.device import choose_device
 from recyclelora.sweeps.mapping import describe, scoring_of
 from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.protocol import view
@@ -69,7 +69,7 @@ def _open(domain: str, given: argparse.Namespace, places: Places) -> DomainData:
 def _score(model: Any, data: DomainData, common: Common) -> dict[str, float]:
     from recyclelora.sweeps.scores import evaluate_domain
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     return evaluate_domain(model.segmentor.to(device), model.config, data, common, device, data.domain,
                            lambda results: watched(results, len(data), data.domain))
 
