@@ -51,7 +51,7 @@ class Material:
 
 
 def draw(material: Material) -> Gallery:
-    """The figures that the statement asks for and the runs allow."""
+    """The figures that the statement asks for and the runs allow. First comes what decides the claim."""
     cells, statement = material.cells, material.statement
     asked = statement.figures
     finished = [cell for cell in cells if cell.finished]
@@ -65,8 +65,11 @@ def draw(material: Material) -> Gallery:
         summary = Plate("Differences from the baseline", figures.differences(comparisons, finished))
     if "effects" in asked and statement.factors:
         drawn += _draw_effects(cells, statement, metrics)
-    adapters = tuple(_draw_adapters(finished, material.analyses, asked))
-    return Gallery(summary or drawn[0], tuple(drawn if summary else drawn[1:]), adapters)
+    adapters = list(_draw_adapters(finished, material.analyses, asked))
+    deciding = [each.metric for each in statement.expectations]
+    if adapters and deciding and all(metric.startswith("adapter/") for metric in deciding):
+        return Gallery(adapters.pop(0), (*filter(None, [summary]), *drawn), tuple(adapters))
+    return Gallery(summary or drawn[0], tuple(drawn if summary else drawn[1:]), tuple(adapters))
 
 
 def compose(material: Material, gallery: Gallery, link: Link | None = None) -> Page:

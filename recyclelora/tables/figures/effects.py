@@ -79,7 +79,9 @@ def interactions(values: Values, factors: Sequence[str], metric: str) -> canvas.
             _draw_lines(panel, spans[first, second], levels[first], levels[second])
             panel.set_xlabel(_short(factors[first]))
             panel.set_ylabel(f"{canvas.name_of(metric)}, {canvas.unit_of(metric)}".rstrip(", "))
-            panel.legend(title=_short(factors[second]), title_fontsize=7.5, loc="best", handlelength=2.4)
+            # above the axes: inside there is no place that no bar reaches
+            panel.legend(title=_short(factors[second]), title_fontsize=7.5, loc="lower center",
+                         bbox_to_anchor=(0.5, 1.0), ncols=min(4, len(levels[second])), handlelength=2.4)
         panels[0].set_ylim(*limits([span for some in spans.values() for span in some.values()]))
 
     return canvas.draw(canvas.WIDTH if len(pairs) > 1 else canvas.WIDTH * 0.66, -(-len(pairs) // 2) * HEIGHT, paint,
