@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -66,6 +66,7 @@ class DomainData:
     digests: Callable[[], Iterable[str]]
     declared: str = ""  # see DataSet
     held_out: bool = False  # its val is part of its train
+    _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,20 +79,22 @@ class DomainData:
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, watch: Callable[[Iterable[str]], Iterable[str]] = iter) -> str:
         """sha256 over domain, split, label space with what was declared of it, names and content; the folder the files
-        lie in is no part of it.
+        lie in is no part of it. `watch` sees the hash of each sample as it comes, the first time.
 
         Raises InputError for files that `contents.digest_pairs` refuses.
         """
+        if self._fingerprint is None:
+            object.__setattr__(self, "_fingerprint", self._hash(watch))
+        assert self._fingerprint is not None
         return self._fingerprint
 
-    @cached_property
-    def _fingerprint(self) -> str:
+    def _hash(self, watch: Callable[[Iterable[str]], Iterable[str]]) -> str:
         digest = hashlib.sha256(f"{self.domain}\n{self.split}\n{self.space.name}\n".encode())
         if self.declared:
             digest.update(f"declared {self.declared}\n".encode())
-        for name, content in zip(self.names, self.digests(), strict=True):
+        for name, content in zip(self.names, watch(self.digests()), strict=True):
             digest.update(f"{name} {content}\n".encode())
         return digest.hexdigest()
 

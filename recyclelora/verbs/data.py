@@ -21,6 +21,7 @@ from recyclelora.data.sheet import Row, draw_sheet
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.sweeps.places import Places
+from recyclelora.verbs.hashing import fingerprint_of
 from recyclelora.verbs.preparing import prepare_data
 from recyclelora.verbs.room import CONSOLE, places_of, watched
 
@@ -109,7 +110,7 @@ def _check(domain: str, given: argparse.Namespace) -> int:
                 raise
             problems.append(f"{split}: {error}")
         else:
-            parts.append(_examine(opened, official[split], problems))
+            parts.append(_examine(opened, official[split], problems, places))
     if given.sheet:
         _draw(parts, given.sheet)
     if given.json:
@@ -141,14 +142,14 @@ def _open(domain: str, split: str, limit: int | None, places: Places) -> DomainD
     return open_domain(domain, split, root=places.data_root, cache=places.cache, originals=True, limit=limit)
 
 
-def _examine(opened: DomainData, official: int | None, problems: list[str]) -> Part:
+def _examine(opened: DomainData, official: int | None, problems: list[str], places: Places) -> Part:
     census = Census()
     for finding in watched(inspect(opened, WORKERS), len(opened), f"{opened.domain} {opened.split}"):
         census.count(finding)
     found, fingerprint = sorted(census.problems), ""
     if not found:
         try:
-            fingerprint = opened.fingerprint()
+            fingerprint = fingerprint_of(opened, places)
         except InputError as error:
             found.append(str(error))
     problems += found

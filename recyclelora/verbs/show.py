@@ -15,7 +15,7 @@ from recyclelora.documents import read
 from recyclelora.errors import Absent, InputError
 from recyclelora.settings import Settings, from_document, parse_overrides
 from recyclelora.sweeps import evaluations, outlook
-from recyclelora.sweeps.build import open_domains, parts_of
+from recyclelora.sweeps.build import all_parts, open_domains
 from recyclelora.sweeps.evaluations import Evaluations, look_at
 from recyclelora.sweeps.outlook import DEVICES, Outlook, look_ahead, sketch
 from recyclelora.sweeps.places import Places
@@ -120,10 +120,8 @@ def _images(config: Config, places: Places) -> tuple[tuple[Images, ...], int, st
         wanted = [*limits, *[config.evaluation.images] * (len(asked) - len(data.sources))]
         told = zip(asked, wanted, strict=True)
         return tuple(Images(*each, limit, _official(*each[1:]), "") for each, limit in told), CLASSES, str(absent)
-    every = (domains.train, domains.source_val, *domains.targets.values())
-    found = [part for whole in every for part in parts_of(whole)]
     return (tuple(Images(*each, len(part), _official(*each[1:]), part.space.name)
-                  for each, part in zip(asked, found, strict=True)), len(domains.train.space.classes), "")
+                  for each, part in zip(asked, all_parts(domains), strict=True)), len(domains.train.space.classes), "")
 
 
 def _evaluations(config: Config, images: Sequence[Images]) -> Evaluations:
