@@ -133,8 +133,8 @@ def build_parser() -> argparse.ArgumentParser:
     weights.add_argument("--file", type=Path, default=None, help="a safetensors file of your own")
 
     data = made["data"]
-    data.add_argument("what", nargs="*", metavar="[check|prepare] DOMAIN", help="`check DOMAIN` reads all of it and "
-                      "says what is wrong, `prepare DOMAIN` makes once what it is read from; without it all are listed")
+    data.add_argument("what", nargs="*", metavar="[check|prepare] DOMAIN", help="`check DOMAIN ...` reads all of them "
+                      "and says what is wrong, `prepare DOMAIN ...` makes once what is read; without it all are listed")
     data.add_argument("--split", default=None, help="only this one [all]")
     data.add_argument("--images", type=_positive, default=None, metavar="N", help="only so many of each split [all]")
     data.add_argument("--sheet", type=Path, default=None, metavar="PNG", help="draw a contact sheet")

@@ -99,7 +99,49 @@ def test_a_split_that_cannot_be_listed_does_not_keep_the_others_from_being_read(
     assert call("check", "camvid", "--split", "val")[0] == 2
 
 
+def test_a_fault_in_one_split_is_not_lost_where_the_other_cannot_be_listed(tmp_path: Path, call: Call) -> None:
+    folder = declare(tmp_path)
+    (folder / "images/train/a/cam_1.png").write_bytes(b"no picture")
+    (folder / "gt/val/a/ids_1.png").unlink()
+    code, output, _ = call("check", "trails", "--json")
+    first, second = json.loads(output)["problems"]
+    assert code == 1 and "cam_1.png" in first and second.startswith("val: image")
+
+
+def test_several_domains_are_read_one_after_the_other(tmp_path: Path, call: Call) -> None:
+    trees.write_camvid(tmp_path)
+    folder = declare(tmp_path)
+    code, output, _ = call("check", "camvid", "trails", "camvid", "--json")
+    found = json.loads(output)
+    assert code == 0 and [each["domain"] for each in found] == ["camvid", "trails"]
+    for each in found:
+        assert each == json.loads(call("check", each["domain"], "--json")[1]), "as alone"
+    (folder / "images/train/a/cam_1.png").write_bytes(b"no picture")
+    code, output, _ = call("check", "trails", "camvid")
+    assert code == 1 and output.index("1 fault\n") < output.index("camvid") and "what was read is sound" in output
+    for split in ("train", "val", "test"):
+        (tmp_path / "camvid" / f"{split}annot" / "0001TP_000000.png").unlink()
+    code, output, errors = call("check", "camvid", "trails", "--json")
+    found = json.loads(output)
+    assert code == 1 and errors == "" and len(found[0]["problems"]) == 3 and found[0]["splits"] == {}
+    assert list(found[1]["splits"]) == ["train", "val"]
+    assert "3 faults" in call("check", "camvid", "trails")[1] and call("check", "camvid")[0] == 2
+
+
+def test_several_domains_are_prepared(tmp_path: Path, call: Call) -> None:
+    trees.write_mapillary(tmp_path, n=3, half=False)
+    trees.write_camvid(tmp_path)
+    code, output, _ = call("prepare", "mapillary", "camvid")
+    assert code == 0 and "3 half-size images and labels are in" in output and "camvid train: 4 images" in output
+
+
 @pytest.mark.parametrize(("words", "complaint"), [
+    (["check", "scenes-day", "gtav"], "gtav needs"),
+    (["check", "scenes-day", "scenes-fog", "--split", "vla"], "did you mean 'val'?"),
+    (["check", "scenes-day", "scenes-fog", "--sheet", "x.png"],
+     "--sheet draws one domain, found scenes-day, scenes-fog"),
+    (["scenes-day", "scenes-fog"], "expected `data check DOMAIN`"),
+    (["prepare"], "expected `data check DOMAIN`"),
     (["check", "camvid"], "DATA_ROOT or --data-root must hold camvid/"),
     (["chekc", "camvid"], "expected `data check DOMAIN` or `data prepare DOMAIN`; did you mean check?"),
     (["check"], "expected `data check DOMAIN`"),

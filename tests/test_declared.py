@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recyclelora.data.datasets import DomainData, open_domain
+from recyclelora.data.datasets import DomainData, find_set, open_domain
 from recyclelora.data.labels import CITYSCAPES19, common_space, members
-from recyclelora.errors import InputError
+from recyclelora.errors import Absent, InputError
 from tests import trees
 
 WHOLE = """\
@@ -145,6 +145,22 @@ def test_a_bad_declaration_is_refused_in_one_line(tmp_path: Path, old: str, new:
         "holds no" in complaint)
 
 
+def test_a_set_may_be_declared_on_another_machine(tmp_path: Path) -> None:
+    """What is like no known name is absent, whatever the root; without a root, so is what is like one."""
+    cases = [("trails", None, r"DATA_ROOT/trails/dataset.yaml, which would declare it, is missing \(set DATA_ROOT or"),
+             ("trails", tmp_path, f"{tmp_path}/trails/dataset.yaml, which would declare it, is missing, or the name"),
+             ("cityscapes-c", None, r"or the name is wrong \(did you mean 'cityscapes'\?\); known: ")]
+    for name, root, complaint in cases:
+        with pytest.raises(Absent, match=complaint):
+            find_set(name, root)
+    with pytest.raises(InputError, match=r"no domain 'cityscapes-c' \(did you mean 'cityscapes'\?\)") as refused:
+        find_set("cityscapes-c", tmp_path)
+    assert not isinstance(refused.value, Absent)
+    write(tmp_path)
+    found = find_set("trails", tmp_path)
+    assert found is not None and found.name == "trails"
+
+
 def test_images_and_labels_that_do_not_pair(tmp_path: Path) -> None:
     folder = write(tmp_path)
     (folder / "gt/train/b/ids_2.png").unlink()
@@ -158,10 +174,12 @@ def test_names_and_splits_that_there_are_not(tmp_path: Path) -> None:
         (lambda: opened(tmp_path, name="trial"), r"did you mean 'trails'\?"),
         (lambda: opened(tmp_path, name="../trails"), "there is no domain"),
         (lambda: opened(tmp_path, "test"), "domain trails has no split 'test'; it has train, val"),
-        (lambda: open_domain("trails", "train", root=None, cache=tmp_path), "declared in DATA_ROOT/NAME/dataset.yaml")]
+        (lambda: open_domain("../far", "train", root=None, cache=tmp_path), "declared in DATA_ROOT/NAME/dataset.yaml"),
+        (lambda: open_domain("scenes-dya", "train", root=None, cache=tmp_path), r"did you mean 'scenes-day'\?")]
     for act, complaint in cases:
-        with pytest.raises(InputError, match=complaint):
+        with pytest.raises(InputError, match=complaint) as refused:
             act()
+        assert not isinstance(refused.value, Absent), "wrong on any machine"
     write(tmp_path, name="camvid11")
     with pytest.raises(InputError, match="a label space is called camvid11; give the folder another name"):
         opened(tmp_path, name="camvid11")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
+from recyclelora.adapters import merged
 from recyclelora.config import Config
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import Segmentor, build_segmentor
@@ -48,6 +49,14 @@ def test_arithmetic_and_memory_are_those_of_a_real_step(outlook: Outlook) -> Non
     assert outlook.kept_bytes == pytest.approx(held, rel=0.02)  # empty and shared storages are told apart by address
 
 
+def test_a_window_is_computed_with_merged_adapters(outlook: Outlook) -> None:
+    config = tiny(adapter__init="kaiming")
+    segmentor = real(config).eval()
+    with torch.no_grad(), merged(segmentor.vit), _counter() as counter:
+        segmentor.scores(torch.randn(1, 3, *config.evaluation.window))
+    assert outlook.window_flops == counter.get_total_flops()
+
+
 def test_weights_and_optimiser_by_hand(outlook: Outlook) -> None:
     segmentor = real(tiny(adapter__init="kaiming"))
     sizes = {name: 4 * p.numel() for name, p in segmentor.named_parameters()}
@@ -86,8 +95,9 @@ def test_the_paper_needs_a_gpu_of_16_gib() -> None:
 
 
 def test_hours() -> None:
-    needs = Outlook(step_flops=10**12, window_flops=0, weight_bytes=0, optimiser_bytes=0, kept_bytes=0)
+    needs = Outlook(step_flops=10**12, window_flops=10**11, weight_bytes=0, optimiser_bytes=0, kept_bytes=0)
     assert needs.hours(3600, 1.0) == pytest.approx(1 / UTILISATION)
+    assert needs.evaluation_hours(3600, 1.0) == pytest.approx(0.1 / UTILISATION)
 
 
 def test_a_sketch_trains_what_the_trial_trains() -> None:

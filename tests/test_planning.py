@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from recyclelora.cli import BAD_INPUT, main
 from recyclelora.documents import dump
 from recyclelora.errors import InputError
 from recyclelora.sweeps import driver
@@ -63,10 +64,31 @@ def test_the_baseline_alone_serves_the_experiment(tmp_path: Path, places: Places
         driver.baseline_alone(replace(space, method="tpe"), 3)
 
 
+def test_verbs_that_need_no_data_go_on_without_a_declaration(
+        tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    experiment(tmp_path, **{"data.targets": ["trails"], "data.source": "paths"})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATA_ROOT", raising=False)
+    monkeypatch.setenv("RECYCLELORA_CACHE", str(cache))
+    for words in (["show", "config.yaml"], ["plan", "both.yaml", "--no-timing", "--data-root", str(tmp_path)],
+                  ["sweep", "both.yaml", "--dry-run"]):
+        assert main(words) == 0
+        assert "there is no domain 'paths' here: either" in capfd.readouterr().out
+    assert main(["sweep", "both.yaml"]) == BAD_INPUT
+    assert "paths/dataset.yaml, which would declare it, is missing (set DATA_ROOT" in capfd.readouterr().err
+
+
 def test_what_is_absent_is_said_and_what_is_wrong_is_refused(tmp_path: Path, places: Places) -> None:
     space = experiment(tmp_path, **{"data.source": "gtav"})
     names, reason = driver.identify_all(space, list(expand(space)), places)
     assert names == {} and "gtav needs the data root" in reason and "config.yaml" in reason
+    space = experiment(tmp_path, **{"data.targets": ["trails"]})
+    for root in (None, tmp_path):
+        names, reason = driver.identify_all(space, list(expand(space)), places._replace(data_root=root))
+        assert names == {} and "trails/dataset.yaml, which would declare it, is missing" in reason
+    space = experiment(tmp_path, **{"data.targets": ["camvid-dat"]})
+    with pytest.raises(InputError, match="there is no domain 'camvid-dat'"):
+        driver.identify_all(space, list(expand(space)), places._replace(data_root=tmp_path))
     space = experiment(tmp_path, **{"data.source": "scenes-dayy"})
     with pytest.raises(InputError, match="there is no domain 'scenes-dayy'"):
         driver.identify_all(space, list(expand(space)), places)

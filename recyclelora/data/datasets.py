@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,7 +13,7 @@ import numpy as np
 from recyclelora.data import scenes
 from recyclelora.data.contents import digest_pairs
 from recyclelora.data.copies import read_copy
-from recyclelora.data.declared import FILE, declarations, read_set
+from recyclelora.data.declared import FILE, NAME, declarations, read_set
 from recyclelora.data.folders import unpacked_hint
 from recyclelora.data.labels import CITYSCAPES19, Image, Label, LabelSpace
 from recyclelora.data.pairs import Copied, LabelFormat, Pair, no_copy, read_pair
@@ -22,9 +22,10 @@ from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.data.sets.dataset import DataSet
 from recyclelora.errors import Absent, InputError
 
+RENDERED = "scenes-"  # begins the names of domains that need no files
 # domain -> its splits
 DOMAINS: dict[str, tuple[str, ...]] = {
-    **{f"scenes-{name}": tuple(scenes.SPLITS) for name in scenes.DOMAINS},
+    **{f"{RENDERED}{name}": tuple(scenes.SPLITS) for name in scenes.DOMAINS},
     **{domain: tuple(known.domains[domain]) for domain, known in BY_DOMAIN.items()},
 }
 HELD_OUT = 500  # images of the val split of a set that has no official one, or a tenth of the set if that is fewer
@@ -65,6 +66,7 @@ class DomainData:
     digests: Callable[[], Iterable[str]]
     declared: str = ""  # see DataSet
     held_out: bool = False  # its val is part of its train
+    _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -77,20 +79,22 @@ class DomainData:
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, watch: Callable[[Iterable[str]], Iterable[str]] = iter) -> str:
         """sha256 over domain, split, label space with what was declared of it, names and content; the folder the files
-        lie in is no part of it.
+        lie in is no part of it. `watch` sees the hash of each sample as it comes, the first time.
 
         Raises InputError for files that `contents.digest_pairs` refuses.
         """
+        if self._fingerprint is None:
+            object.__setattr__(self, "_fingerprint", self._hash(watch))
+        assert self._fingerprint is not None
         return self._fingerprint
 
-    @cached_property
-    def _fingerprint(self) -> str:
+    def _hash(self, watch: Callable[[Iterable[str]], Iterable[str]]) -> str:
         digest = hashlib.sha256(f"{self.domain}\n{self.split}\n{self.space.name}\n".encode())
         if self.declared:
             digest.update(f"declared {self.declared}\n".encode())
-        for name, content in zip(self.names, self.digests(), strict=True):
+        for name, content in zip(self.names, watch(self.digests()), strict=True):
             digest.update(f"{name} {content}\n".encode())
         return digest.hexdigest()
 
@@ -106,7 +110,7 @@ def open_domain(
     leaves those out, and val is in-sample where all images are trained on. `root` holds the downloaded sets; scenes
     need none, they are rendered on first use into `cache`. Only file names are looked at here; contents are checked
     when a sample is read: from the copies that `data prepare` made, where there are some and not the `originals` are
-    asked for. Raises InputError for an unknown domain or split, a limit that cannot be met, and for
+    asked for. Raises InputError for an unknown domain (as `find_set`) or split, a limit that cannot be met, and for
     missing or unpaired files.
     """
     known = find_set(domain, root)
@@ -115,7 +119,7 @@ def open_domain(
         return _open_files(known, domain, split, root, cache, limit, originals)
     indices = _choose(scenes.SPLITS[split], limit, f"{domain} {split}")
     names = tuple(f"{index:05d}" for index in indices)
-    read = partial(_read_scene, cache, domain.removeprefix("scenes-"), split, indices)
+    read = partial(_read_scene, cache, domain.removeprefix(RENDERED), split, indices)
     return DomainData(domain, split, CITYSCAPES19, names, read, partial(_digest_scenes, len(indices)))
 
 
@@ -154,15 +158,19 @@ def _hold_out(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
 
 def find_set(domain: str, root: Path | None) -> DataSet | None:
     """The data set of a domain, known or declared below `root`; None for rendered scenes. Raises InputError for a
-    domain that there is not."""
+    domain that there is not, and Absent for one that may be declared on another machine: its name is like none that is
+    known, or there is no root to know it from."""
     if domain in DOMAINS:
         return BY_DOMAIN.get(domain)
     declared = declarations(root)
     if domain in declared:
         return read_set(declared[domain])
-    known = [*DOMAINS, *declared]
-    raise InputError(f"there is no domain {domain!r}{_nearest(domain, known)}; known: {', '.join(known)}; others are "
-                     f"declared in {root or 'DATA_ROOT'}/NAME/{FILE}")  # fmt: skip
+    known, place = [*DOMAINS, *declared], root or "DATA_ROOT"
+    near, others = _nearest(domain, known), f"known: {', '.join(known)}"
+    if not NAME.fullmatch(domain) or domain.startswith(RENDERED) or (root is not None and near):
+        raise InputError(f"there is no domain {domain!r}{near}; {others}; others are declared in {place}/NAME/{FILE}")
+    raise Absent(f"there is no domain {domain!r} here: either {place}/{domain}/{FILE}, which would declare it, is "
+                 f"missing{'' if root else ' (set DATA_ROOT or --data-root)'}, or the name is wrong{near}; {others}")
 
 
 def check_split(domain: str, split: str, splits: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ command line the only code that sees a whole Config."""
 import functools
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,6 +85,12 @@ def parts_of(data: LabelledImages) -> tuple[DomainData, ...]:
         return data.parts
     assert isinstance(data, DomainData)
     return (data,)
+
+
+def all_parts(domains: Domains) -> Iterator[DomainData]:
+    """The domains of a trial in the order of its settings: those trained on, their val splits, the targets."""
+    for whole in (domains.train, domains.source_val, *domains.targets.values()):
+        yield from parts_of(whole)
 
 
 def identify(config: Config, places: Places) -> Identity:

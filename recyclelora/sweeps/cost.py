@@ -12,6 +12,7 @@ from scipy import stats
 from recyclelora.config import Config
 from recyclelora.errors import InputError
 from recyclelora.sweeps.probe import Key, Timing, cost_key
+from recyclelora.sweeps.scores import moments
 
 Timings = Mapping[Key, Sequence[Timing] | str]  # a str: why a class was not timed
 LEFT_OUT = ("The interval is that of the timed steps' mean. It leaves out checkpoints, the start of workers, the "
@@ -66,8 +67,7 @@ def trial_seconds(config: Config, timings: Sequence[Timing]) -> float:
 
 def images(config: Config, timing: Timing) -> int:
     """How many images a trial predicts: at each scored moment of training, and at its end."""
-    moments = -(-config.training.iterations // config.evaluation.every)  # the last iteration is always one
-    return moments * timing.during_images + timing.final_images
+    return moments(config) * timing.during_images + timing.final_images
 
 
 def estimate(configs: Iterable[Config], timings: Timings, slots: int) -> Estimate:

@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from recyclelora.adapters import merged
 from recyclelora.config import Config
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import Segmentor, build_segmentor
@@ -48,9 +49,10 @@ _UNCOUNTED = {torch.ops.aten.addmm_: _addmm,
 
 
 class Outlook(NamedTuple):
-    """Floating point operations (a multiply-add counts as 2) of one training step and of the scores of one window, and
-    bytes: of all weights, of what training holds beside them (gradients, AdamW's two moments and, where weights are
-    averaged, the average of the trained ones), and of what the forward pass keeps for the backward pass."""
+    """Floating point operations (a multiply-add counts as 2) of one training step and of the scores of one window (its
+    adapters merged, as they are in every evaluation), and bytes: of all weights, of what training holds beside them
+    (gradients, AdamW's two moments and, where weights are averaged, the average of the trained ones), and of what the
+    forward pass keeps for the backward pass."""
 
     step_flops: int
     window_flops: int
@@ -65,7 +67,15 @@ class Outlook(NamedTuple):
 
     def hours(self, iterations: int, tera_flops: float) -> float:
         """Of so many steps at UTILISATION of a device's arithmetic. An estimate: nothing was timed."""
-        return self.step_flops * iterations / (UTILISATION * tera_flops * 1e12) / 3600
+        return _hours(self.step_flops * iterations, tera_flops)
+
+    def evaluation_hours(self, windows: int, tera_flops: float) -> float:
+        """Of the scores of so many windows, likewise."""
+        return _hours(self.window_flops * windows, tera_flops)
+
+
+def _hours(flops: int, tera_flops: float) -> float:
+    return flops / (UTILISATION * tera_flops * 1e12) / 3600
 
 
 def look_ahead(config: Config, num_classes: int) -> Outlook:
@@ -85,7 +95,7 @@ def look_ahead(config: Config, num_classes: int) -> Outlook:
             kept_bytes = sum(kept.values())
             torch.autograd.backward(total)
         step = parts * counter.get_total_flops()
-        with torch.no_grad(), _counter() as counter:
+        with torch.no_grad(), merged(segmentor.vit), _counter() as counter:
             segmentor.scores(torch.empty(1, 3, *config.evaluation.window))
     trained = sum(_bytes(parameter) for parameter in segmentor.parameters() if parameter.requires_grad)
     weights = sum(map(_bytes, segmentor.parameters()))

@@ -25,7 +25,7 @@ from recyclelora.sweeps.build import Domains
 from recyclelora.sweeps.device import choose_device, forget_peak, name_of, num_workers, peak_memory, wait_for
 from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.protocol import commons
-from recyclelora.sweeps.scores import evaluate_domain
+from recyclelora.sweeps.scores import PANEL, evaluate_domain, scored_during
 from recyclelora.training.average import MovingAverage
 from recyclelora.training.loop import Diverged, train
 from recyclelora.training.optim import build_optimiser, parameter_groups
@@ -41,7 +41,6 @@ COSTLESS = frozenset((
     "training.clip", "training.start", "evaluation.every", "resources.checkpoint_every"))
 WARM_UP, FEWEST = 3, 3  # steps: not counted, and counted however long they take
 IMAGES = 8  # of each domain, at most: as many as go through the model at once where each is one window
-PANEL = 3  # images of each domain that are predicted once more at the end, for its panel
 RATE = 1e-6  # learning rate: any trial may stand for its class, also one that would diverge
 
 Key = tuple[tuple[str, object], ...]
@@ -141,7 +140,7 @@ def probe(config: Config, places: Places, steps: int = 20, seconds: float = 60.0
     per_image, evaluated = _time_images(config, segmentor, domains, device, seconds)
     end = _time_analysis(config, segmentor, domains, device)
     final = [domains.source_val, *domains.targets.values()]
-    during = final if config.evaluation.selection == "oracle" else final[:1]
+    during = scored_during(config, final)
     return Timing(taken, per_image, start, end, peak_memory(device), name_of(device),
                   _note(len(taken), steps, evaluated, len(final)), sum(map(len, during)),
                   sum(len(data) + min(PANEL, len(data)) for data in final))

@@ -1,8 +1,8 @@
 """Scoring a trial's model: which domains when, and what is kept of it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save_file
@@ -18,12 +18,23 @@ from recyclelora.sweeps.build import Domains
 from recyclelora.sweeps.protocol import commons
 from recyclelora.training.evaluation import ImageResult, evaluate, predict, summarise
 
+PANEL = 3  # images of each domain that are predicted once more at the end, for its panel
+Item = TypeVar("Item")
+
+
+def moments(config: Config) -> int:
+    """How often a trial is scored while it trains: every `evaluation.every` iterations, and always at the last."""
+    return -(-config.training.iterations // config.evaluation.every)
+
+
+def scored_during(config: Config, every: Sequence[Item]) -> Sequence[Item]:
+    """Those of the source's val split and the targets, in this order, that are scored at each of these moments."""
+    return every if config.evaluation.selection == "oracle" else every[:1]
+
 
 def score_during(segmentor: Segmentor, config: Config, domains: Domains, device: torch.device) -> dict[str, float]:
     """`miou/source`; with selection `oracle` also `miou/<target>` and `miou/target_mean`."""
-    scored = {"source": domains.source_val}
-    if config.evaluation.selection == "oracle":
-        scored |= domains.targets
+    scored = dict(scored_during(config, [("source", domains.source_val), *domains.targets.items()]))
     return _with_mean({f"miou/{name}": evaluate_domain(segmentor, config, data, commons(domains)[name], device,
                                                        name)[f"miou/{name}"] for name, data in scored.items()})
 
@@ -77,7 +88,7 @@ def _evaluate(segmentor: Segmentor, config: Config, data: LabelledImages, common
 
 
 def _draw_panel(segmentor: Segmentor, config: Config, data: LabelledImages, common: Common, device: torch.device,
-                path: Path, num_rows: int = 3) -> None:
+                path: Path, num_rows: int = PANEL) -> None:
     """The first images of a domain with label and prediction, in the space in which they are scored."""
     rows = []
     for sample in (data[index] for index in range(min(num_rows, len(data)))):

@@ -60,7 +60,7 @@ def evaluate(segmentor: Segmentor, data: LabelledImages, *, common: Common, wind
     see = partial(_predict, segmentor, window=window, stride=stride, size=size, mean=mean, std=std, device=device,
                   batch=batch, views=_views(scales, flip))
     with _at_rest(segmentor):
-        for group in _groups(data, partial(_count_windows, window=window, stride=stride, size=size), batch):
+        for group in _groups(data, partial(num_windows, window=window, stride=stride, size=size), batch):
             predictions = see([sample.image for sample in group], [_shape(sample.label) for sample in group])
             for sample, prediction in zip(group, predictions, strict=True):
                 label = torch.from_numpy(sample.label).to(device)
@@ -98,6 +98,13 @@ def windows(size: Size, window: Size, stride: Size) -> list[tuple[int, int]]:
     a side smaller than the window has one, at 0."""
     tops, lefts = (_starts(*axis) for axis in zip(size, window, stride, strict=True))
     return [(top, left) for top in tops for left in lefts]
+
+
+def num_windows(native: Size, *, window: Size, stride: Size, size: Size | None, scales: Sequence[float] = (1.0,),
+                flip: bool = False) -> int:
+    """How many windows of one image go through the model, over all views of it."""
+    fitted = fit_inside(native, size)
+    return sum(len(windows(_scaled(fitted, view.scale), window, stride)) for view in _views(scales, flip))
 
 
 def sliding_scores(scores: Callable[[Tensor], Tensor], images: Tensor, window: Size, stride: Size,
@@ -196,10 +203,6 @@ def _groups(data: LabelledImages, count: Callable[[Size], int], batch: int) -> I
         group.append(sample)
     if group:
         yield group
-
-
-def _count_windows(native: Size, *, window: Size, stride: Size, size: Size | None) -> int:
-    return len(windows(fit_inside(native, size), window, stride))
 
 
 def _starts(length: int, window: int, stride: int) -> list[int]:

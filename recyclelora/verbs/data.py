@@ -14,13 +14,15 @@ from rich.table import Table
 
 from recyclelora.data import scenes
 from recyclelora.data.census import Census, inspect
-from recyclelora.data.datasets import DOMAINS, DomainData, find_folder, find_set, open_domain
+from recyclelora.data.datasets import DOMAINS, DomainData, check_split, find_folder, find_set, open_domain
 from recyclelora.data.declared import declarations
 from recyclelora.data.labels import CITYSCAPES19, IGNORE, Size
+from recyclelora.data.sets.dataset import DataSet
 from recyclelora.data.sheet import Row, draw_sheet
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.sweeps.places import Places
+from recyclelora.verbs.hashing import fingerprint_of
 from recyclelora.verbs.preparing import prepare_data
 from recyclelora.verbs.room import CONSOLE, places_of, watched
 
@@ -45,10 +47,14 @@ def data(given: argparse.Namespace) -> int:
     action = words.pop(0) if words and words[0] in ACTIONS else "check"
     if not given.what:
         return _list(places_of(given), as_json=given.json)
-    if len(words) != 1:
-        near = "" if given.what[0] in ACTIONS else nearest(given.what[0], ACTIONS)
+    named = given.what[0] in ACTIONS
+    if not words or (len(words) > 1 and not named):
+        near = "" if named else nearest(given.what[0], ACTIONS)
         raise InputError(f"data {' '.join(given.what)}: expected `data check DOMAIN` or `data prepare DOMAIN`{near}")
-    return {"check": _check, "prepare": prepare_data}[action](words[0], given)
+    domains = list(dict.fromkeys(words))
+    if action == "prepare":
+        return max(prepare_data(domain, given) for domain in domains)
+    return _check(domains, given)
 
 
 def _list(places: Places, *, as_json: bool) -> int:
@@ -95,33 +101,65 @@ def _describe(domain: str, places: Places) -> dict[str, Any]:
             "licence": known.licence, "here": here}
 
 
-def _check(domain: str, given: argparse.Namespace) -> int:
-    """Read every sample of a domain, of one split or all; 1 where anything is wrong with it, all of which is listed."""
+def _check(domains: Sequence[str], given: argparse.Namespace) -> int:
+    """Read every sample of some domains, of one split or all; 1 where anything is wrong with any, all of which is
+    listed. What one domain alone could not be checked for is a fault among several, which does not keep the others."""
     places = places_of(given)
+    if given.sheet and len(domains) > 1:
+        raise InputError(f"command line: --sheet draws one domain, found {', '.join(domains)}")
+    found = [_find(domain, given.split, places) for domain in domains]  # all are refused before any is read
+    checked = []
+    for domain, known in zip(domains, found, strict=True):
+        parts, problems = _read(domain, known, given, places, alone=len(domains) == 1)
+        if given.sheet:
+            _draw(parts, given.sheet)
+        if not given.json:
+            _tell(domain, known, parts, problems)
+        checked.append({"domain": domain, "licence": known.licence if known else OWN, "problems": problems,
+                        "splits": {part.data.split: _as_json(part) for part in parts}})
+    if given.json:
+        print(json.dumps(checked if len(checked) > 1 else checked[0], indent=1))
+    return 1 if any(each["problems"] for each in checked) else 0
+
+
+def _find(domain: str, split: str | None, places: Places) -> DataSet | None:
+    """The set of a domain that is here and has this split; None for scenes. Raises InputError."""
     known = find_set(domain, places.data_root)
+    if split:
+        check_split(domain, split, tuple(known.domains[domain] if known else scenes.SPLITS))
+    if known:
+        find_folder(known, domain, places.data_root)
+    return known
+
+
+def _read(domain: str, known: DataSet | None, given: argparse.Namespace, places: Places, *,
+          alone: bool) -> tuple[list[Part], list[str]]:
+    """What is there of a domain, and what is wrong with it. Raises InputError for one that is `alone` and has no split
+    that could be opened."""
     official = dict(known.domains[domain] if known else scenes.SPLITS)
-    parts, problems = list[Part](), list[str]()
+    parts, problems, closed = list[Part](), list[str](), list[InputError]()
     for split in [given.split] if given.split else official:
         try:
             opened = _open(domain, split, given.images, places)
         except InputError as error:
-            if given.split or len(problems) + 1 == len(official):
-                raise
+            closed.append(error)
             problems.append(f"{split}: {error}")
         else:
-            parts.append(_examine(opened, official[split], problems))
-    if given.sheet:
-        _draw(parts, given.sheet)
-    if given.json:
-        print(json.dumps({"domain": domain, "licence": known.licence if known else OWN, "problems": problems,
-                          "splits": {part.data.split: _as_json(part) for part in parts}}, indent=1))
-        return 1 if problems else 0
-    _print(domain, parts, known.size if known else None)
+            parts.append(_examine(opened, official[split], problems, places))
+    if alone and not parts:
+        raise closed[-1]
+    return parts, problems
+
+
+def _tell(domain: str, known: DataSet | None, parts: list[Part], problems: list[str]) -> None:
+    if parts:
+        _print(domain, parts, known.size if known else None)
+    else:
+        CONSOLE.print(domain, highlight=False, markup=False)
     for problem in problems:
         CONSOLE.print(problem, style="red", highlight=False, markup=False)
     faults = f"{len(problems)} fault{'s' if len(problems) > 1 else ''}"
     CONSOLE.print(faults if problems else _sound(parts), highlight=False)
-    return 1 if problems else 0
 
 
 def _sound(parts: list[Part]) -> str:
@@ -141,14 +179,14 @@ def _open(domain: str, split: str, limit: int | None, places: Places) -> DomainD
     return open_domain(domain, split, root=places.data_root, cache=places.cache, originals=True, limit=limit)
 
 
-def _examine(opened: DomainData, official: int | None, problems: list[str]) -> Part:
+def _examine(opened: DomainData, official: int | None, problems: list[str], places: Places) -> Part:
     census = Census()
     for finding in watched(inspect(opened, WORKERS), len(opened), f"{opened.domain} {opened.split}"):
         census.count(finding)
     found, fingerprint = sorted(census.problems), ""
     if not found:
         try:
-            fingerprint = opened.fingerprint()
+            fingerprint = fingerprint_of(opened, places)
         except InputError as error:
             found.append(str(error))
     problems += found

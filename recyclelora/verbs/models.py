@@ -14,6 +14,7 @@ from recyclelora.settings import Settings, from_document, parse_overrides
 from recyclelora.sweeps.build import check
 from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.start import check_start
+from recyclelora.verbs.hashing import hash_data
 from recyclelora.verbs.room import CONSOLE, places_of
 from recyclelora.verbs.show import print_config
 
@@ -29,6 +30,7 @@ def train(given: argparse.Namespace) -> int:
     config = _checked(settings, places)
     if given.dry_run:
         return print_config(config, settings, as_json=False)
+    hash_data([config], places)
     job = driver.job_of(config, places, cell=given.config.stem, knobs={}, sweep_name="")
     del job.tags["sweep"]
     tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])

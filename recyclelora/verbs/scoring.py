@@ -13,6 +13,7 @@ from recyclelora.sweeps.device import choose_device
 from recyclelora.sweeps.mapping import describe, scoring_of
 from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.protocol import view
+from recyclelora.verbs.hashing import fingerprint_of
 from recyclelora.verbs.models import find_model
 from recyclelora.verbs.room import CONSOLE, places_of, watched
 
@@ -44,7 +45,7 @@ def evaluate(given: argparse.Namespace) -> int:
     if given.json:
         domains = {each.data.domain: {"split": each.data.split, "images": len(each.data), "miou": each.miou,
                                       "chance": each.chance, "label_space": each.common.space.name, "iou": each.iou,
-                                      "data_fingerprint": each.data.fingerprint()} for each in scored}
+                                      "data_fingerprint": fingerprint_of(each.data, places)} for each in scored}
         print(json.dumps({"model": model.fingerprint, "protocol": view(model.config), "domains": domains,
                           "label_mapping": scoring.maps, "metrics": metrics}, indent=1))
         return 0

@@ -3,7 +3,7 @@ the plan: who is trained at which rate, on which data, for how long, against whi
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.documents import read
 from recyclelora.errors import Absent, InputError
 from recyclelora.settings import Settings, from_document, parse_overrides
-from recyclelora.sweeps import outlook
-from recyclelora.sweeps.build import open_domains, parts_of
+from recyclelora.sweeps import evaluations, outlook
+from recyclelora.sweeps.build import all_parts, open_domains
+from recyclelora.sweeps.evaluations import Evaluations, look_at
 from recyclelora.sweeps.outlook import DEVICES, Outlook, look_ahead, sketch
 from recyclelora.sweeps.places import Places
 from recyclelora.sweeps.space import Space, cells_of, expand
@@ -61,6 +62,7 @@ class Trial:
     images: tuple[Images, ...]
     absent: str  # why data are not here
     needs: Outlook
+    scored: Evaluations
     targets: tuple[Target, ...] = ()
     unknown: tuple[tuple[str, str], ...] = ()
 
@@ -98,10 +100,12 @@ def describe(settings: Settings, places: Places, targets: Sequence[Target] = (),
     settings that no machine could run."""
     config = settings.resolve()
     images, classes, absent = _images(config, places)
+    scored = _evaluations(config, images)
     groups = groups_of(sketch(config, classes), config)
     counted = tuple(Group(group["name"], len(group["params"]), sum(p.numel() for p in group["params"]), group["lr"],
                           group["weight_decay"]) for group in groups)
-    return Trial(config, settings, counted, images, absent, look_ahead(config, classes), tuple(targets), tuple(unknown))
+    return Trial(config, settings, counted, images, absent, look_ahead(config, classes), scored, tuple(targets),
+                 tuple(unknown))
 
 
 def _images(config: Config, places: Places) -> tuple[tuple[Images, ...], int, str]:
@@ -116,10 +120,16 @@ def _images(config: Config, places: Places) -> tuple[tuple[Images, ...], int, st
         wanted = [*limits, *[config.evaluation.images] * (len(asked) - len(data.sources))]
         told = zip(asked, wanted, strict=True)
         return tuple(Images(*each, limit, _official(*each[1:]), "") for each, limit in told), CLASSES, str(absent)
-    every = (domains.train, domains.source_val, *domains.targets.values())
-    found = [part for whole in every for part in parts_of(whole)]
     return (tuple(Images(*each, len(part), _official(*each[1:]), part.space.name)
-                  for each, part in zip(asked, found, strict=True)), len(domains.train.space.classes), "")
+                  for each, part in zip(asked, all_parts(domains), strict=True)), len(domains.train.space.classes), "")
+
+
+def _evaluations(config: Config, images: Sequence[Images]) -> Evaluations:
+    """What is scored of these images, or of as many as are published where the data are not here."""
+    source, targets = ([look_at(config, each.domain, each.official if each.num is None else each.num,
+                                config.data.source if role == "source" else "")
+                        for each in images if each.role == role] for role in ("source", "target"))
+    return evaluations.count(config, source, targets)
 
 
 def _official(domain: str, split: str) -> int | None:
@@ -147,7 +157,8 @@ def _plain(trial: Trial) -> dict[str, Any]:
             "groups": [group._asdict() for group in trial.groups], "schedule": list(_moments(trial)),
             "data": [each._asdict() for each in trial.images], "absent": trial.absent,
             "needs": {**trial.needs._asdict(), "memory_bytes": trial.needs.memory_bytes,
-                      "estimated_hours": dict(_hours(trial))},
+                      "estimated_hours": dict(_hours(trial)),
+                      "evaluation": {**trial.scored._asdict(), "estimated_hours": dict(_evaluation_hours(trial))}},
             "targets": [target._asdict() for target in trial.targets], "unknown": dict(trial.unknown)}
 
 
@@ -200,6 +211,16 @@ def _hours(trial: Trial) -> Iterator[tuple[str, float]]:
         yield device, trial.needs.hours(trial.config.training.iterations, peaks[kind])
 
 
+def _evaluation_hours(trial: Trial) -> Iterator[tuple[str, float]]:
+    """Of all evaluations together, which are made in float32."""
+    for device, peaks in DEVICES.items():
+        yield device, trial.needs.evaluation_hours(trial.scored.during + trial.scored.final, peaks["float32"])
+
+
+def _say(hours: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{device} {each:,.0f} h" if each > 10 else f"{device} {each:.1f} h" for device, each in hours)
+
+
 def _needs(trial: Trial) -> Table:
     """Counted, not measured: `recyclelora plan` times real steps."""
     needs = trial.needs
@@ -211,9 +232,17 @@ def _needs(trial: Trial) -> Table:
                   f"kept for the backward pass {kept}")
     table.add_row("arithmetic of a step", f"{needs.step_flops / 1e12:,.2f} TFLOP, without the loss")
     table.add_row("arithmetic of a window", f"{needs.window_flops / 1e12:,.2f} TFLOP")
-    hours = ", ".join(f"{device} {hours:,.0f} h" if hours > 10 else f"{device} {hours:.1f} h"
-                      for device, hours in _hours(trial))
-    table.add_row(f"training at {outlook.UTILISATION:.0%} of the data sheet's {trial.config.training.precision}", hours)
+    table.add_row(f"training at {outlook.UTILISATION:.0%} of the data sheet's {trial.config.training.precision}",
+                  _say(_hours(trial)))
+    scored = trial.scored
+    if scored.during + scored.final:
+        table.add_row("windows that are scored", f"{scored.during:,} while training, {scored.final:,} at its end")
+        table.add_row(f"evaluation at {outlook.UTILISATION:.0%} of the data sheet's float32",
+                      _say(_evaluation_hours(trial)))
+    if scored.at_most:
+        table.add_row("sizes vary: each counted as the largest", ", ".join(scored.at_most))
+    if scored.unknown:
+        table.add_row("not counted: size or number not known", ", ".join(scored.unknown))
     return table
 
 

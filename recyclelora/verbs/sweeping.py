@@ -3,11 +3,12 @@
 import argparse
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rich.table import Table
 
+from recyclelora.config import Config
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.settings import parse_overrides
@@ -20,6 +21,7 @@ from recyclelora.sweeps.spacefile import read_space
 from recyclelora.tables import formats, power
 from recyclelora.tables.cells import Cell, group
 from recyclelora.tables.results import runs_of
+from recyclelora.verbs.hashing import hash_data
 from recyclelora.verbs.results import names_of, write_tables
 from recyclelora.verbs.room import CONSOLE, open_existing, places_of
 
@@ -34,6 +36,7 @@ def sweep(given: argparse.Namespace) -> int:
     if given.dry_run:
         return _print_trials(space, places, only)
     tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+    hash_data(_configs(space), places)
     counts = driver.run_sweep(space, places, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
                               retries=given.retries, only=only)
     write_tables(tracker, space.sweep_name, places)
@@ -42,6 +45,14 @@ def sweep(given: argparse.Namespace) -> int:
         again = "" if space.method == "tpe" else "; the same command tries them again"
         CONSOLE.print(f"{counts.failed} of {counts.total} trials failed{again}", style="red", highlight=False)
     return 1 if counts.failed or counts.left else 0
+
+
+def _configs(space: Space) -> Iterator[Config]:
+    """Those of all trials; of a search the one that its proposals begin from."""
+    if space.method == "tpe":
+        yield space.resolve({}, space.seeds[0])
+        return
+    yield from (trial.config for trial in expand(space))
 
 
 def check_cells(space: Space, asked: Sequence[str]) -> tuple[str, ...]:
@@ -75,10 +86,12 @@ def _print_trials(space: Space, places: Places, only: Sequence[str] = ()) -> int
     from recyclelora.sweeps import driver
 
     if space.method == "tpe":
+        hash_data(_configs(space), places)
         driver.prepare(space, {}, "", space.seeds[0], places)
         CONSOLE.print(f"a search: {space.run_cap} trials proposed by TPE over {len(space.parameters)} knobs")
         return 0
     trials = [trial for trial in expand(space) if not only or trial.cell in only]
+    hash_data((trial.config for trial in trials), places)
     names, reason = driver.identify_all(space, trials, places)
     for trial in trials:
         CONSOLE.print(f"{names.get((trial.cell, trial.config.seed), '-' * 16)}  {trial.cell}, seed {trial.config.seed}",
@@ -102,6 +115,7 @@ def plan(given: argparse.Namespace) -> int:
     only = check_cells(space, given.cell)
     trials = order.by_information(list(expand(space)), space.statement) if space.budget else list(expand(space))
     trials = [trial for trial in trials if not only or trial.cell in only]
+    hash_data((trial.config for trial in trials), places)
     names, reason = driver.identify_all(space, trials, places)
     known = {}
     if (places.results / "mlflow.db").exists() or given.environment["MLFLOW_TRACKING_URI"]:
@@ -171,6 +185,7 @@ def noise(given: argparse.Namespace) -> int:
     whole = read_space(given.space, parse_overrides(given.overrides), given.at)
     space = _told(driver.baseline_alone(whole, given.seeds), given)
     tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+    hash_data(_configs(space), places)
     counts = driver.run_sweep(space, places, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"])
     cells = group(space.sweep_name, tracker.plan(space.sweep_name), tracker.records(space.sweep_name))
     _print_noise(space, cells)
