@@ -8,9 +8,9 @@ from typing import NamedTuple
 from recyclelora.config import Config
 from recyclelora.data import scenes
 from recyclelora.data.datasets import DOMAINS
+from recyclelora.data.labels import Size
 from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.data.sizes import size_of
-from recyclelora.data.transforms import Size
 from recyclelora.sweeps.scores import PANEL, moments, scored_during
 from recyclelora.training.evaluation import num_windows
 

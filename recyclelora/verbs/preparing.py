@@ -12,9 +12,11 @@ from recyclelora.data.sets.dataset import DataSet, Listing
 from recyclelora.data.sets.mapillary import HALF, MAPILLARY
 from recyclelora.data.writing import Progress
 from recyclelora.errors import InputError
+from recyclelora.sweeps.places import Places
 from recyclelora.verbs.room import CONSOLE, places_of, watched
 
 OF_CHECK = ("images", "sheet", "json")
+LARGE = 500_000  # bytes of a PNG file whose decoding is most of what a training sample costs
 
 
 def prepare_data(domain: str, given: argparse.Namespace) -> int:
@@ -40,6 +42,18 @@ def prepare_data(domain: str, given: argparse.Namespace) -> int:
         CONSOLE.print(f"{domain} {split}: {total:,} images and labels; those in PNG files will be read from the copies "
                       f"in {copies}", highlight=False)  # fmt: skip
     return 0
+
+
+def is_slow(domain: str, places: Places) -> bool:
+    """Whether its training images are large PNG files here, and `data prepare` was never called for it."""
+    try:
+        known = find_set(domain, places.data_root)
+        if known is None or copies_of(known, places.cache).is_dir():
+            return False
+        first = known.list(find_folder(known, domain, places.data_root), domain, "train").pairs[0].image
+        return first.suffix.lower() == ".png" and first.stat().st_size > LARGE
+    except (InputError, OSError):  # what is not here, or wrong, is told elsewhere
+        return False
 
 
 def _listings(known: DataSet, folder: Path, domain: str, splits: Sequence[str]) -> dict[str, Listing]:
