@@ -1,6 +1,7 @@
 """`recyclelora data`: what is listed, and that whatever is wrong with a data set is found, all of it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +98,18 @@ def test_a_split_that_cannot_be_listed_does_not_keep_the_others_from_being_read(
     code, output, _ = call("check", "camvid")
     assert code == 1 and "val: image" in output and "has no label" in output and "1 fault\n" in output
     assert call("check", "camvid", "--split", "val")[0] == 2
+
+
+def test_faults_found_are_told_although_the_last_split_cannot_be_listed(tmp_path: Path, call: Call) -> None:
+    folder = trees.write_bdd100k(tmp_path)
+    shutil.rmtree(folder / "images/10k/val")
+    torn = sorted((folder / "images/10k/train").iterdir())[0]
+    torn.write_bytes(torn.read_bytes()[:100])
+    code, output, errors = call("check", "bdd100k")
+    assert code == 1 and "2 faults" in output and str(torn) in output and "val: there is no folder" in output and not errors
+    shutil.rmtree(folder / "images/10k/train")
+    code, _, errors = call("check", "bdd100k")
+    assert code == 2 and errors.count("\n") == 1
 
 
 @pytest.mark.parametrize(("words", "complaint"), [

@@ -105,7 +105,7 @@ def _check(domain: str, given: argparse.Namespace) -> int:
         try:
             opened = _open(domain, split, given.images, places)
         except InputError as error:
-            if given.split or len(problems) + 1 == len(official):
+            if given.split or (not parts and split == list(official)[-1]):
                 raise
             problems.append(f"{split}: {error}")
         else:
