@@ -76,13 +76,13 @@ def load_model(folder: Path, cache: Path) -> Model:
             (load_rein if isinstance(config.adapter, Rein) else load_adapter)(vit, folder / ADAPTER)
         except AdapterError as error:
             raise InputError(str(error)) from None
-    space = _read_space(about, folder / HEAD)
+    space = space_of(about, folder / HEAD)
     segmentor = build_segmentor(vit, num_classes=len(space.classes), head=head_shape(config))
     _fill_head(segmentor, head, folder / HEAD)
     return Model(segmentor.eval(), config, space, about["fingerprint"])
 
 
-def _read_space(about: dict[str, str], path: Path) -> LabelSpace:
+def space_of(about: dict[str, str], path: Path) -> LabelSpace:
     """The classes that the file itself tells, so that a declared space needs no declaration; files of before name one
     that the program knows."""
     try:
