@@ -140,7 +140,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; known: {', '.join(names)}" if len(names) <= 24 else ""
+    return f"; known: {', '.join(names)}" if 0 < len(names) <= 24 else ""
 
 
 def _siblings(path: Path) -> str:

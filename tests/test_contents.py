@@ -154,3 +154,15 @@ def test_labels_are_looked_at_as_labels(tree: Path) -> None:
     Image.new("L", trees.SIZE[::-1]).save(path, format="JPEG")
     with pytest.raises(InputError, match="cannot read label .*: it is no PNG file"):
         opened(tree, tree / "cache").fingerprint()
+
+
+def test_a_camera_s_jpeg_with_a_second_picture_is_one_image(tree: Path) -> None:
+    """Pillow calls it MPO, and not JPEG, though it was told to open JPEG alone."""
+    path = sorted((tree / "bdd100k/images/10k/train").iterdir())[0]
+    with Image.open(path) as picture:
+        picture.load()
+        picture.save(path, "MPO", save_all=True, append_images=[picture])
+    with Image.open(path, formats=("JPEG",)) as written:
+        assert written.format == "MPO"
+    assert opened(tree, tree / "cache").fingerprint() == fingerprint_literally(tree)
+    assert opened(tree, tree / "cache")[0].image.shape == (*trees.SIZE, 3)

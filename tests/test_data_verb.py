@@ -1,6 +1,7 @@
 """`recyclelora data`: what is listed, and that whatever is wrong with a data set is found, all of it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,6 +136,18 @@ def test_several_domains_are_prepared(tmp_path: Path, call: Call) -> None:
     trees.write_camvid(tmp_path)
     code, output, _ = call("prepare", "mapillary", "camvid")
     assert code == 0 and "3 half-size images and labels are in" in output and "camvid train: 4 images" in output
+
+
+def test_faults_found_are_told_although_the_last_split_cannot_be_listed(tmp_path: Path, call: Call) -> None:
+    folder = trees.write_bdd100k(tmp_path)
+    shutil.rmtree(folder / "images/10k/val")
+    torn = sorted((folder / "images/10k/train").iterdir())[0]
+    torn.write_bytes(torn.read_bytes()[:100])
+    code, output, errors = call("check", "bdd100k")
+    assert code == 1 and "2 faults" in output and str(torn) in output and "val: there is no folder" in output and not errors
+    shutil.rmtree(folder / "images/10k/train")
+    code, _, errors = call("check", "bdd100k")
+    assert code == 2 and errors.count("\n") == 1
 
 
 @pytest.mark.parametrize(("words", "complaint"), [

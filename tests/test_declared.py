@@ -183,3 +183,8 @@ def test_names_and_splits_that_there_are_not(tmp_path: Path) -> None:
     write(tmp_path, name="camvid11")
     with pytest.raises(InputError, match="a label space is called camvid11; give the folder another name"):
         opened(tmp_path, name="camvid11")
+    for name, complaint in {"source": "the scores of every run are called source", "target_mean": "every run are called",
+                            "a+b": r"\+ joins the names of sources; give the folder another"}.items():
+        write(tmp_path, name=name)
+        with pytest.raises(InputError, match=complaint):
+            opened(tmp_path, name=name)

@@ -77,3 +77,4 @@ def test_values_of_the_command_line(text: str, value: object) -> None:
 def test_nearest() -> None:
     assert nearest("rnak", ["rank", "alpha"]) == "; did you mean rank?"
     assert nearest("zzz", ["rank", "alpha"]) == "; known: alpha, rank"
+    assert nearest("zzz", []) == ""

@@ -432,5 +432,9 @@ def test_the_verb_and_what_takes_its_model(dinov2_small: Path, cache: Path, tmp_
     assert main(["evaluate", "results/imported/best", "scenes-day", "--images", "1", "--split", "val"]) == 0
     assert main(["import", "best.pth"]) == 2
     assert "is there already and not empty" in capsys.readouterr().err
+    Path("here").mkdir()
+    monkeypatch.chdir("here")
+    assert main(["import", "../best.pth", "--out", "."]) == 0 and (tmp_path / "here/config.yaml").exists()
+    monkeypatch.chdir(tmp_path)
     Path("results/imported/best").rename("moved")
     assert main(["predict", "moved", "street.png", "--out", "drawn"]) == 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from recyclelora.data.labels import CAMVID11
 from recyclelora.data.photos import name_photos, read_photo
@@ -64,6 +64,25 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=complaint) as refused:
             read_photo(tmp_path / name)
         assert "\n" not in str(refused.value) and name in str(refused.value)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_a_damaged_avif_is_refused(tmp_path: Path) -> None:
+    whole = bytearray(saved(tmp_path / "whole.avif", Image.fromarray(np.resize(PIXELS, (60, 90, 3)))).read_bytes())
+    start = whole.index(b"mdat") + 4
+    whole[start:] = bytes(len(whole) - start)
+    (tmp_path / "damaged.png").write_bytes(whole)
+    with pytest.raises(InputError, match="damaged.png: cannot be read"):
+        read_photo(tmp_path / "damaged.png")
+
+
+def test_a_link_to_itself_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    saved(tmp_path / "whole.png", Image.fromarray(PIXELS))
+    found, problems = name_photos([tmp_path])
+    assert list(found) == ["loop", "whole"] and not problems
+    with pytest.raises(InputError, match="loop.png: cannot be read .Too many levels of symbolic links"):
+        read_photo(found["loop"])
 
 
 def test_no_two_images_have_one_name(tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ def test_what_stands_for_getattr_gets_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("content", "complaint"), [
     ({"state_dict": {"a": 1}}, "holds no tensors by name"), ({}, "holds no tensors by name"),
     ([torch.ones(1)], "holds a list, no tensors by name"), (torch.ones(1), "holds a Tensor"),
+    ({"a": torch.ones(2).to_sparse(), "b": torch.ones(2)}, "1 tensors that are sparse, quantised or empty, the first a"),
+    ({"a": torch.ones(2, device="meta")}, "sparse, quantised or empty"),
     ({"a": torch.tensor([1.0, float("nan")])}, "1 tensors with values that are not finite, the first a"),
 ])
 def test_no_checkpoint(content: object, complaint: str, tmp_path: Path) -> None:

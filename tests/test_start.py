@@ -1,13 +1,15 @@
 """A training in two stages: the second begins with the very weights that the first ended with."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from recyclelora.cli import main
 from recyclelora.config import Config, flatten
+from recyclelora.data.labels import CITYSCAPES19
 from recyclelora.documents import dump
 from recyclelora.errors import Absent, InputError
 from recyclelora.settings import Settings
@@ -52,7 +54,7 @@ def test_every_trained_tensor_is_the_first_stages_last(first: str, places: Place
     identity = build.identify(config, places)
     segmentor = build.build(config, identity.weights.path, places.cache, 19)
     before = {name: p.detach().clone() for name, p in segmentor.named_parameters()}
-    begin_from(segmentor, places.trial(first), weights_sha256=identity.weights.sha256)
+    begin_from(segmentor, places.trial(first), weights_sha256=identity.weights.sha256, space=CITYSCAPES19)
     kept = {f"vit.{name}": tensor for name, tensor in load_file(places.trial(first) / "adapter.safetensors").items()}
     kept |= load_file(places.trial(first) / "head.safetensors")
     for name, parameter in segmentor.named_parameters():
@@ -61,13 +63,28 @@ def test_every_trained_tensor_is_the_first_stages_last(first: str, places: Place
             assert not torch.equal(parameter, before[name]), "the first stage had moved it"
 
 
+def test_other_classes_and_other_residuals_are_refused(first: str, places: Places, tmp_path: Path) -> None:
+    config = second(first)
+    identity = build.identify(config, places)
+    segmentor = build.build(config, identity.weights.path, places.cache, 19)
+    other = CITYSCAPES19._replace(name="mine", classes=CITYSCAPES19.classes[::-1])
+    with pytest.raises(InputError, match=r"predicts other classes \(cityscapes19\) than this one \(mine\)"):
+        begin_from(segmentor, places.trial(first), weights_sha256=identity.weights.sha256, space=other)
+    shutil.copytree(places.trial(first), tmp_path / "copy")
+    adapter = load_file(tmp_path / "copy/adapter.safetensors")
+    adapter["blocks.3.attn.qkv.start_b_main"] *= -1  # a factorisation with the signs the other way round
+    save_file(adapter, tmp_path / "copy/adapter.safetensors")
+    with pytest.raises(InputError, match="adapters of blocks.3.attn.qkv began as others than they would here"):
+        begin_from(segmentor, tmp_path / "copy", weights_sha256=identity.weights.sha256, space=CITYSCAPES19)
+
+
 def test_rein_goes_on_as_well(places: Places) -> None:
     method = {"adapter__method": "rein", "adapter__tokens": 20, "adapter__rank": 2}
     before = run(tiny(training__iterations=1, evaluation__every=1, **method), places).fingerprint  # type: ignore[arg-type]
     config = second(before, **method)
     identity = build.identify(config, places)
     segmentor = build.build(config, identity.weights.path, places.cache, 19)
-    begin_from(segmentor, places.trial(before), weights_sha256=identity.weights.sha256)
+    begin_from(segmentor, places.trial(before), weights_sha256=identity.weights.sha256, space=CITYSCAPES19)
     kept = load_file(places.trial(before) / "adapter.safetensors")
     assert kept and all(torch.equal(segmentor.get_parameter(f"vit.reins.{name}"), kept[name]) for name in kept)
 

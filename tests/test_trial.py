@@ -248,6 +248,15 @@ def test_what_does_not_belong_together_is_refused(whole: tuple[Record, Places, l
     save_file(head, folder / "head.safetensors", metadata=about)
     with pytest.raises(InputError, match="trained on weights 000000000000"):
         load_model(folder, places.cache)
+    save_file(head, folder / "head.safetensors")
+    with pytest.raises(InputError, match="does not tell which model it belongs to"):
+        load_model(folder, places.cache)
+    about["weights_sha256"] = record.tags["weights_sha256"]
+    for wrong in ({**head, "head.other": torch.ones(1)}, dict(list(head.items())[1:]),
+                  {**head, "head.class_predictor.weight": torch.ones(20, 8)}):
+        save_file(wrong, folder / "head.safetensors", metadata=about)
+        with pytest.raises(InputError, match="does not fit the head of config.yaml at head."):
+            load_model(folder, places.cache)
     (folder / "head.safetensors").write_bytes(b"torn")
     with pytest.raises(InputError, match="no whole head of a finished trial"):
         load_model(folder, places.cache)

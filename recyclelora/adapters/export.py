@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recyclelora.adapters.files import read_described, write_described, write_tensors
 from recyclelora.adapters.lora import WHICH, Adaptation, Which, adapted_layers, base_digest, install
 from recyclelora.adapters.lowrank import AdapterError, Factors
-from recyclelora.adapters.roles import Target, linears
+from recyclelora.adapters.roles import linears
 
 _FORMAT = 1
 
@@ -47,7 +47,7 @@ def load_adapter(vit: nn.Module, path: Path | str) -> None:
         raise AdapterError(f"{path}: belongs to base {str(adaptation.base)[:12]}, this model is {str(base)[:12]}; "
                            "build it with the weights the adapter was trained on")
     names = dict.fromkeys(key.rpartition(".")[0] for key in tensors)
-    starts = {target.name: {which: _start(tensors, target, which) for which in WHICH}
+    starts = {target.name: {which: start_of(tensors, target.name, target.module.weight.shape, which) for which in WHICH}
               for target in linears(vit) if target.name in names}
     install(vit, starts, adaptation)
     with torch.no_grad():
@@ -92,10 +92,11 @@ def _adaptation(vit: nn.Module) -> Adaptation:
     return adaptation
 
 
-def _start(tensors: Mapping[str, Tensor], target: Target, which: Which) -> Factors:
-    """The start factors of one layer; without rows and columns where the adapter has rank 0."""
-    out_features, in_features = target.module.weight.shape
-    a, b = (tensors.get(f"{target.name}.start_{letter}_{which}") for letter in "ab")
+def start_of(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], which: Which) -> Factors:
+    """The start factors in a file of one layer, whose weight has that shape (out, in); without rows and columns where
+    the adapter has rank 0."""
+    out_features, in_features = shape
+    a, b = (tensors.get(f"{name}.start_{letter}_{which}") for letter in "ab")
     if a is None or b is None:
         return Factors(torch.empty(0, in_features), torch.empty(out_features, 0))
     if a.ndim == 1:  # rrqr's selector, kept as the column of each row's 1: a thousandth of the bytes

@@ -23,7 +23,8 @@ from recyclelora.errors import InputError
 
 _THREADS, _CHUNK = 8, 128  # pairs to a task, after each of which the index is written
 _SETTLED_NS = 2_000_000_000  # a file changed this recently may change again and keep its time: it is not remembered
-_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # marks the end of the picture; anything may follow it
+# What marks the end of the picture; anything may follow it. MPO: a JPEG with another one behind it, as cameras write.
+_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
 _THUMBNAIL = 65536  # bytes at the head of a JPEG file that may hold a small picture, with an end of its own
 
 Key = tuple[str, str, str]  # name, size, time
@@ -89,7 +90,7 @@ def _look_up(path: Path, kind: str, base: str, known: Mapping[Key, Facts], lines
 
 def _examine(content: bytes, path: Path, kind: str) -> Facts:
     try:
-        with PillowImage.open(io.BytesIO(content), formats=tuple(_ENDS) if kind == "image" else ("PNG",)) as picture:
+        with PillowImage.open(io.BytesIO(content), formats=("PNG", "JPEG") if kind == "image" else ("PNG",)) as picture:
             (width, height), mode, format = picture.size, picture.mode, picture.format
     except UNREADABLE as error:
         raise InputError(f"cannot read {kind} {path}: {describe(error, kind)}") from error

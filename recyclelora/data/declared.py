@@ -32,6 +32,7 @@ from recyclelora.errors import InputError
 
 FILE = "dataset.yaml"
 KEYS = ("images", "labels", "splits", "hold_out", "classes", "groups", "space", "ids", "licence", "reference")
+TAKEN = ("source", "target_mean")  # what runs call their scores on the source, and the mean of those on the targets
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,79}")  # what a config takes for a domain, and no way out of a folder
 
 
@@ -50,6 +51,9 @@ def read_set(path: Path) -> DataSet:
             raise InputError(f"{document.where(key)}: {key}: unknown key of a data set{nearest(key, KEYS)}")
     if name in SPACES:
         raise InputError(f"{path}: a label space is called {name}; give the folder another name")
+    if name in TAKEN or "+" in name:
+        why = "joins the names of sources" if "+" in name else f"the scores of every run are called {name}"
+        raise InputError(f"{path}: {'+ ' if '+' in name else ''}{why}; give the folder another name")
     hold_out = document.data.get("hold_out", False)
     if not isinstance(hold_out, bool):
         raise _wrong(document, f"{hold_out!r}: expected true or false", "hold_out")

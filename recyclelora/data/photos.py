@@ -37,9 +37,9 @@ def name_photos(paths: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
         else:
             problems.append(f"{path}: no such file")
     named: dict[str, Path] = {}
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for file, name in files.items():
-        if (real := file.resolve()) not in seen:
+        if (real := os.path.realpath(file)) not in seen:
             seen.add(real)
             numbered = (f"{name}_{number}" for number in range(2, len(files) + 2))
             named[name if name not in named else next(each for each in numbered if each not in named)] = file
@@ -65,7 +65,7 @@ def read_photo(path: Path) -> Image:
                 mode, pixels = upright.mode, _to_rgb(upright)
     except UnidentifiedImageError:
         raise InputError(f"{path}: is no image of a known kind") from None
-    except (*UNREADABLE, MemoryError) as error:
+    except (*UNREADABLE, RuntimeError, MemoryError) as error:  # RuntimeError: Pillow's, of AVIF
         said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read ({said})") from None
     if pixels is None:

@@ -89,6 +89,11 @@ def _refusal(path: Path, message: str) -> InputError:
 
 
 def _check_values(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    odd = [name for name, tensor in tensors.items()
+           if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta]
+    if odd:
+        raise InputError(f"{path}: {len(odd)} tensors that are sparse, quantised or empty, the first {odd[0]}; "
+                         "expected plain ones")
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if bad:
         raise InputError(f"{path}: {len(bad)} tensors with values that are not finite, the first {bad[0]}")

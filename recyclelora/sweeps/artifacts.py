@@ -61,9 +61,11 @@ def load_model(folder: Path, cache: Path) -> Model:
     weights = weights_of(folder, config, cache)
     try:
         with safe_open(folder / HEAD, "pt") as file:
-            about, head = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about, head = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder / HEAD}: no whole head of a finished trial ({error})") from None
+    if not {"weights_sha256", "fingerprint"} <= about.keys():
+        raise InputError(f"{folder / HEAD}: does not tell which model it belongs to; expected what a trial left")
     if about["weights_sha256"] != weights.sha256:
         raise InputError(f"{folder}: trained on weights {about['weights_sha256'][:12]}, but {weights.path} is "
                          f"{weights.sha256[:12]}; name the right file with backbone.weights")
@@ -74,13 +76,13 @@ def load_model(folder: Path, cache: Path) -> Model:
             (load_rein if isinstance(config.adapter, Rein) else load_adapter)(vit, folder / ADAPTER)
         except AdapterError as error:
             raise InputError(str(error)) from None
-    space = _read_space(about, folder / HEAD)
+    space = space_of(about, folder / HEAD)
     segmentor = build_segmentor(vit, num_classes=len(space.classes), head=head_shape(config))
     _fill_head(segmentor, head, folder / HEAD)
     return Model(segmentor.eval(), config, space, about["fingerprint"])
 
 
-def _read_space(about: dict[str, str], path: Path) -> LabelSpace:
+def space_of(about: dict[str, str], path: Path) -> LabelSpace:
     """The classes that the file itself tells, so that a declared space needs no declaration; files of before name one
     that the program knows."""
     try:
@@ -96,10 +98,12 @@ def _read_space(about: dict[str, str], path: Path) -> LabelSpace:
 
 
 def _fill_head(segmentor: Segmentor, head: dict, path: Path) -> None:  # type: ignore[type-arg]
-    missing, unexpected = segmentor.load_state_dict(head, strict=False)
-    wrong = [name for name in missing if not name.startswith("vit.")] + list(unexpected)
+    expected = {name: tensor for name, tensor in segmentor.state_dict().items() if not name.startswith("vit.")}
+    wrong = sorted(expected.keys() ^ head.keys()) or [
+        name for name, tensor in head.items() if tensor.shape != expected[name].shape]
     if wrong:
         raise InputError(f"{path}: does not fit the head of {CONFIG} at {wrong[0]}")
+    segmentor.load_state_dict(head, strict=False)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

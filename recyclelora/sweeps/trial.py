@@ -101,7 +101,8 @@ def _train_and_score(config: Config, places: Places, identity: Identity, folder:
     domains = build.open_domains(config, places)
     segmentor = build.build(config, identity.weights.path, places.cache, len(domains.train.space.classes))
     if config.training.start is not None:
-        begin_from(segmentor, places.trial(config.training.start), weights_sha256=identity.weights.sha256)
+        begin_from(segmentor, places.trial(config.training.start), weights_sha256=identity.weights.sha256,
+                   space=domains.train.space)
     build.arrange(segmentor.to(device), config, device)
     tags = {**tags_of(config, identity, domains), "device": name_of(device), "arithmetic": arithmetic_of(device)}
     selector = Selector(config.evaluation.selection, folder)

@@ -9,7 +9,7 @@ def import_model(given: argparse.Namespace) -> int:
     from recyclelora.sweeps.foreign import Given, import_checkpoint
 
     places = places_of(given)
-    out = given.out or places.results / "imported" / given.file.stem
+    out = (given.out or places.results / "imported" / given.file.stem).resolve()  # `.` has no name of its own
     found = import_checkpoint(given.file, out, Given(given.backbone, given.weights, given.alpha, given.crop),
                               places.cache)
     CONSOLE.print(f"layout: {found.layout}, backbone: {found.backbone}", highlight=False)
