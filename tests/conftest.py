@@ -18,6 +18,10 @@ for name in list(os.environ):  # what a user or a CI service may have set; for t
     if name.startswith(("MLFLOW_", "RAY_")) or name in ("DATA_ROOT", "RECYCLELORA_CACHE", "COLUMNS", "LINES", "NO_COLOR",
                                                         "FORCE_COLOR", "TTY_COMPATIBLE", "GIT_DIR", "GIT_WORK_TREE"):
         del os.environ[name]
+for name in ("NO_PROXY", "no_proxy"):  # servers of this machine are asked by themselves, whatever stands before others
+    os.environ[name] = ",".join(filter(None, ("127.0.0.1,localhost", os.environ.get(name))))
+# Processes started elsewhere run the code of this checkout too, whichever the environment was made for.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPO), os.environ.get("PYTHONPATH"))))
 
 # The same examples each time, however long one takes and whatever was found in an earlier run.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None,

@@ -1,3 +1,4 @@
+import gc
 import multiprocessing
 import os
 import pickle
@@ -72,6 +73,20 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
     )
 
 
+def childless() -> bool:
+    """Whether the workers have ended, or do so before long: torch waits for each of them five seconds."""
+    deadline = time.monotonic() + 120
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not multiprocessing.active_children()
+
+
+@pytest.fixture(autouse=True)
+def _no_workers_of_another_test() -> None:
+    gc.collect()  # an error keeps frames, frames keep iterators, iterators keep workers
+    assert childless()
+
+
 def test_batches_have_the_shapes_and_types_that_training_takes() -> None:
     images, labels = next(make(domain()))
     assert images.shape == (3, 3, 32, 40) and images.dtype == torch.float32
@@ -130,14 +145,6 @@ def test_the_global_generators_are_left_alone(workers: int) -> None:
     list(make(domain(), workers=workers))
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert pickle.dumps(np.random.get_state()) == numpy_state
-
-
-def childless() -> bool:
-    """Whether the workers have ended, or do so before long: torch waits for each of them five seconds."""
-    deadline = time.monotonic() + 120
-    while multiprocessing.active_children() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not multiprocessing.active_children()
 
 
 def test_workers_end_when_the_iterator_is_closed_or_exhausted() -> None:
