@@ -53,7 +53,7 @@ class Sweep:
 
     def finish(self, **environment: str) -> tuple[int, str]:
         process = self.start(**environment)
-        output, _ = process.communicate(timeout=900)
+        output, _ = process.communicate(timeout=1800)
         return process.returncode, output
 
     def iterations(self) -> dict[str, int]:
@@ -66,14 +66,14 @@ class Sweep:
 
     def wait_for_steps(self, steps: int, process: "subprocess.Popen[str]") -> None:
         """Until it has done so many more than when it began, which are few of all that it has to do."""
-        before, deadline = sum(self.iterations().values()), time.monotonic() + 400
+        before, deadline = sum(self.iterations().values()), time.monotonic() + 900
         while sum(self.iterations().values()) < before + steps:
             assert process.poll() is None and time.monotonic() < deadline, "the sweep never came so far"
             time.sleep(0.05)
 
     def wait_for_the_last(self) -> None:
         """Until nothing that it started lives: a killed driver's workers may train on for a moment."""
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while living := self.processes():
             assert time.monotonic() < deadline, f"left behind: {living}"
             time.sleep(0.05)
@@ -121,7 +121,7 @@ def test_a_killed_sweep_goes_on_and_a_second_one_does_nothing(tmp_path: Path, ca
         process = sweep.start()
         sweep.wait_for_steps(8, process)
         process.send_signal(kill)
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=600)
         if kill == signal.SIGINT:
             assert process.returncode == 130, output
             assert "goes on from here" in output and "Traceback" not in output

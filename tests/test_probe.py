@@ -93,7 +93,7 @@ def test_parameters_are_counted_without_weights_or_data(tmp_path: Path, cache: P
 def _meet(folder: str, number: int) -> bool:
     """Whether the other of two comes while this one is here: it waits, for as long as a slow machine may need."""
     (Path(folder) / str(number)).touch()
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while not (Path(folder) / str(1 - number)).exists():
         if time.monotonic() > deadline:
             return False
