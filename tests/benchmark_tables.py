@@ -2,7 +2,8 @@
 
     python -m tests.benchmark_tables [--sweeps 40] [--rounds 3] [--points 20]
 
-Ours: the sweeps, their plans, statements and records, and then all their tables in all formats.
+Ours: the sweeps, their plans, statements and records, by SQL and by MLflow's API as from a server, and then all their
+tables in all formats.
 MLflow's: `mlflow.search_runs` of the experiment into a pandas table, which holds no table of cells yet.
 
 A run has 60 params, 80 metrics and 20 tags; every tenth has `points` values of ten of its metrics. Then the peak memory
@@ -23,6 +24,7 @@ import mlflow
 
 from recyclelora.sweeps.plan import PlannedCell
 from recyclelora.sweeps.statement import Expectation, Statement, dump_statement
+from recyclelora.sweeps.store import Store
 from recyclelora.sweeps.texts import encode
 from recyclelora.sweeps.tracking import Tracker
 from recyclelora.tables import formats, tables
@@ -95,20 +97,30 @@ def build(results: Path, sweeps: int, points: int) -> int:
 
 
 def read(results: Path) -> int:
+    return count(Tracker.open(results))
+
+
+def read_by_api(results: Path) -> int:
     tracker = Tracker.open(results)
+    tracker._store = Store(tracker._client, tracker._experiment_id, None)
+    return count(tracker)
+
+
+def count(tracker: Tracker) -> int:
+    """The runs of all sweeps, each read with its plan."""
     return sum(len(tracker.plan(sweep.name)) == len(tracker.records(sweep.name)) and len(tracker.records(sweep.name))
                for sweep in tracker.sweeps())
 
 
 def tabulate(results: Path) -> int:
     """Read one sweep after the other and write its tables."""
-    tracker, count = Tracker.open(results), 0
+    tracker, found = Tracker.open(results), 0
     for sweep in tracker.sweeps():
         records = tracker.records(sweep.name)
         for sheet in tables.build(sweep, tracker.plan(sweep.name), records, tracker.statement(sweep.name)):
             formats.write(sheet, results / "tables")
-        count += len(records)
-    return count
+        found += len(records)
+    return found
 
 
 def search(results: Path) -> int:
@@ -117,7 +129,8 @@ def search(results: Path) -> int:
     return int((frame["tags.kind"] == "trial").sum())
 
 
-WAYS: dict[str, Callable[[Path], int]] = {"ours, read": read, "ours, read and tables": tabulate, "mlflow.search_runs": search}
+WAYS: dict[str, Callable[[Path], int]] = {"ours, read": read, "ours, read by MLflow's API": read_by_api,
+                                          "ours, read and tables": tabulate, "mlflow.search_runs": search}
 
 
 def compare(results: Path, runs: int, rounds: int) -> None:

@@ -65,8 +65,6 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    for name in ("DATA_ROOT", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RECYCLELORA_CACHE", str(cache))
     monkeypatch.chdir(tmp_path)
     return Desk(tmp_path, cache, None)
@@ -190,7 +188,7 @@ def test_a_full_disk_is_said_and_the_checkpoint_kept(desk: Desk) -> None:
             "trial.save_checkpoint = limited\nsys.exit(main(sys.argv[1:]))")
     arguments = ["train", "config.yaml", "--results", "results"]
     result = subprocess.run([sys.executable, "-c", code, *arguments], cwd=desk.folder, capture_output=True, text=True,
-                            timeout=300)
+                            timeout=600)
     assert result.returncode == BAD_INPUT, result.stderr
     assert "cannot be written (File too large)" in result.stderr and "Traceback" not in result.stderr
     checkpoint = next(desk.folder.glob("results/trials/*/checkpoint.safetensors"))
@@ -303,19 +301,18 @@ def test_the_readme_names_real_files_and_verbs() -> None:
         assert target in targets
 
 
-def test_the_space_of_the_readme_is_a_space() -> None:
+def test_the_space_of_the_readme_is_a_space(tmp_path: Path) -> None:
     from recyclelora.sweeps.space import expand
     from recyclelora.sweeps.spacefile import read_space
 
-    path = ROOT / "search_spaces" / ".readme.yaml"
+    for folder in ("search_spaces", "experiments"):  # beside the files that they name
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    path = tmp_path / "search_spaces" / "readme.yaml"
     _, experiment, space = (ROOT / "README.md").read_text().split("```yaml\n")
-    try:
-        path.write_text(space.partition("```")[0])
-        assert len(list(expand(read_space(path)))) == 3 * (1 + 3 * (1 + 2))
-        path.write_text(experiment.partition("```")[0])
-        assert len(list(expand(read_space(path)))) == 4 * 5 and len(list(expand(read_space(path, at="large")))) == 4 * 8
-    finally:
-        path.unlink()
+    path.write_text(space.partition("```")[0])
+    assert len(list(expand(read_space(path)))) == 3 * (1 + 3 * (1 + 2))
+    path.write_text(experiment.partition("```")[0])
+    assert len(list(expand(read_space(path)))) == 4 * 5 and len(list(expand(read_space(path, at="large")))) == 4 * 8
 
 
 @pytest.mark.slow

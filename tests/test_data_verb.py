@@ -24,7 +24,6 @@ Call = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def call(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
     """Exit code, output and errors of `recyclelora data ...` with `tmp_path` as data root."""
-    monkeypatch.delenv("DATA_ROOT", raising=False)
     monkeypatch.setenv("RECYCLELORA_CACHE", str(tmp_path / "cache"))
 
     def run(*words: str) -> tuple[int, str, str]:

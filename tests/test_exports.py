@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import re
 import subprocess
 import sys
@@ -151,10 +150,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Path
     """Results of a real run of two steps, as `train` leaves them, and its fingerprint."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "config.yaml").write_text(dump({**TINY, "training.iterations": 2, "evaluation.every": 2}))
-    os.environ["RECYCLELORA_CACHE"] = str(cache)
-    assert main(["train", f"{folder}/config.yaml", "--results", f"{folder}/results"]) == DONE
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RECYCLELORA_CACHE", str(cache))
+        assert main(["train", f"{folder}/config.yaml", "--results", f"{folder}/results"]) == DONE
     (trial,) = (folder / "results" / "trials").iterdir()
     return folder / "results", trial.name
+
+
+@pytest.fixture(autouse=True)
+def _cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECYCLELORA_CACHE", str(cache))
 
 
 def export(results: Path, model: str, *more: str) -> int:

@@ -585,7 +585,7 @@ def compile_latex(folder: Path, name: str) -> str:
     """The log of pdflatex, which may run nothing and stops at the first error."""
     for _ in range(2):  # the second time with references
         done = subprocess.run(["pdflatex", "-no-shell-escape", "-halt-on-error", "-interaction=nonstopmode", "-draftmode", name],
-                              cwd=folder, capture_output=True, timeout=120, check=False, env={**os.environ, "max_print_line": "1000"})
+                              cwd=folder, capture_output=True, timeout=600, check=False, env={**os.environ, "max_print_line": "1000"})
     log = (folder / f"{name.removesuffix('.tex')}.log").read_text("latin-1")
     assert done.returncode == 0, log[-3000:]
     return log

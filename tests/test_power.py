@@ -10,29 +10,32 @@ from recyclelora.errors import InputError
 from recyclelora.tables.power import noise, noise_floor, noise_of_differences
 from recyclelora.tables.sheet import Number, RunRef
 
-DRAW = np.random.default_rng(11)
+
+@pytest.fixture
+def draw() -> np.random.Generator:
+    return np.random.default_rng(11)
 
 
 def by_seed(values: np.ndarray) -> dict[int, float]:
     return dict(enumerate(map(float, values)))
 
 
-def test_the_interval_of_a_standard_deviation_covers_it() -> None:
+def test_the_interval_of_a_standard_deviation_covers_it(draw: np.random.Generator) -> None:
     covered = sum(low <= 0.02 <= high for _, low, high, _ in
-                  (noise(by_seed(DRAW.normal(0.4, 0.02, 5))) for _ in range(2000)))
+                  (noise(by_seed(draw.normal(0.4, 0.02, 5))) for _ in range(2000)))
     assert covered / 2000 == pytest.approx(0.95, abs=0.02)
 
 
-def test_noise_is_the_sample_standard_deviation() -> None:
-    values = DRAW.normal(0.4, 0.02, 6)
+def test_noise_is_the_sample_standard_deviation(draw: np.random.Generator) -> None:
+    values = draw.normal(0.4, 0.02, 6)
     assert noise(by_seed(values)).sd == pytest.approx(values.std(ddof=1)) and noise(by_seed(values)).n == 6
     for few in ({}, {3: 0.5}):
         with pytest.raises(InputError, match="needs 2"):
             noise(few)
 
 
-def test_pairs_are_used_where_there_are_some() -> None:
-    shared, own = DRAW.normal(0, 0.05, 8), DRAW.normal(0, 0.005, (2, 8))
+def test_pairs_are_used_where_there_are_some(draw: np.random.Generator) -> None:
+    shared, own = draw.normal(0, 0.05, 8), draw.normal(0, 0.005, (2, 8))
     one, other = by_seed(0.4 + shared + own[0]), by_seed(0.45 + shared + own[1])
     del other[7]
     assert noise_of_differences(one).sd == pytest.approx(math.sqrt(2) * noise(one).sd)
@@ -43,13 +46,13 @@ def test_pairs_are_used_where_there_are_some() -> None:
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])
-def test_a_detectable_difference_is_found_four_times_in_five(n: int) -> None:
-    values = by_seed(DRAW.normal(0.4, 0.02, 6))
+def test_a_detectable_difference_is_found_four_times_in_five(n: int, draw: np.random.Generator) -> None:
+    values = by_seed(draw.normal(0.4, 0.02, 6))
     sheet = noise_floor(values, seeds=(n,))
     found = sheet.rows[-1].entries[0]
     assert isinstance(found, Number)
     sd = noise(values).sd  # two cells with independent seeds, each of this noise
-    one, other = DRAW.normal(0, sd, (2, 20000, n))
+    one, other = draw.normal(0, sd, (2, 20000, n))
     p = stats.ttest_rel(one + found.value / 100, other, axis=1).pvalue
     assert float((p < 0.05).mean()) == pytest.approx(0.8, abs=0.015)
 

@@ -275,7 +275,7 @@ def browse(text: str, folder: Path, *flags: str) -> str:
              "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
              f"--user-data-dir={folder / 'profile'}")
     done = subprocess.run([str(CHROMIUM), *quiet, *flags, (folder / "page.html").as_uri()], capture_output=True,
-                          text=True, timeout=180, env={**os.environ, "HOME": str(folder)})
+                          text=True, timeout=600, env={**os.environ, "HOME": str(folder)})
     return done.stdout
 
 

@@ -20,6 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from mlflow import MlflowClient
 from mlflow.telemetry.utils import is_telemetry_disabled
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from recyclelora.errors import InputError
 from recyclelora.sweeps import store, tracking
@@ -33,6 +35,7 @@ CONFIG: dict[str, object] = {
     "seed": 0, "adapter.method": "recyclelora", "adapter.alpha": None, "training.lr": 1e-4, "data.targets": ["a", "b"],
     "training.ema": False, "data.limit": 8, "note": "1e-4"}
 TAGS = {"sweep": "rank", "cell": "rank=8", "protocol": "84x112", "selection": "last", "commit": "abc", "dirty": "false"}
+PATIENCE = 60  # s, for what takes at most two: MLflow by itself waits for two minutes, several times
 OPEN = "import sys; from pathlib import Path; from recyclelora.sweeps.tracking import Tracker, PlannedCell; "
 
 
@@ -52,7 +55,7 @@ print(len(tracker.sweeps()))"""
 def _python(code: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True,
-                          text=True, timeout=120)
+                          text=True, timeout=400)
 
 
 @pytest.fixture
@@ -121,10 +124,10 @@ def test_any_folder_name_but_two_signs(results: Path, name: str) -> None:
                                  "postgresql://ann:hunter2@127.0.0.1:{port}/db"])
 def test_a_store_that_cannot_be_used_is_refused_soon_and_in_one_line(results: Path, uri: str) -> None:
     start = time.monotonic()
-    with pytest.raises(InputError) as refused:
-        Tracker.open(results, uri=uri.format(port=free_port()))
+    with reserved_port() as port, pytest.raises(InputError) as refused:
+        Tracker.open(results, uri=uri.format(port=port))
+    assert time.monotonic() - start < PATIENCE
     message = str(refused.value)
-    assert time.monotonic() - start < 10
     assert "MLFLOW_TRACKING_URI" in message and "\n" not in message and len(message) < 500
     assert "hunter2" not in message and "ann:" not in message
 
@@ -133,12 +136,23 @@ def test_a_server_that_never_answers_is_refused_soon(results: Path, monkeypatch:
     retries, timeout = (int(tracking.IMPATIENT[f"MLFLOW_HTTP_REQUEST_{name}"]) for name in ("MAX_RETRIES", "TIMEOUT"))
     assert (1 + retries) * timeout < 10
     monkeypatch.setitem(tracking.IMPATIENT, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    start = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        start = time.monotonic()
         with pytest.raises(InputError, match="no answer"):
             Tracker.open(results, uri=f"http://127.0.0.1:{deaf.getsockname()[1]}")
-        assert 1 + retries <= time.monotonic() - start < 2 * (1 + retries)
+        assert callers(deaf) == 1 + retries and time.monotonic() - start < PATIENCE
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ  # patience is back for the hours after
+
+
+def callers(server: socket.socket) -> int:
+    """How many have called so far, at a server that has not answered one of them."""
+    server.setblocking(False)
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            server.accept()[0].close()
+            count += 1
+    return count
 
 
 def test_a_results_folder_that_cannot_be_used_is_refused(results: Path) -> None:
@@ -226,7 +240,7 @@ print([tracker.trial_run(f"f{i}", sweep_run_id=None, config={"seed": i}, tags={}
             time.sleep(0.01)
         (results / "go").touch()
         ours = [tracker.trial_run(f"f{i}", sweep_run_id=None, config={"seed": i}, tags={}) for i in range(12)]
-        assert other.communicate(timeout=120)[0] == f"{ours}\n"
+        assert other.communicate(timeout=400)[0] == f"{ours}\n"
     for i in range(12):
         assert len(tracker._runs_of([f"f{i}"])[f"f{i}"]) == 1
 
@@ -561,45 +575,72 @@ def test_a_search_goes_on_past_its_first_page(tracker: Tracker, monkeypatch: pyt
     assert set(tracker.finished(names)) == set(names) and set(tracker.finished(names[:2])) == set(names[:2])
 
 
+@contextlib.contextmanager
+def statements() -> Iterator[list[str]]:
+    """The SQL of this process, ours and MLflow's."""
+    asked: list[str] = []
+
+    def hear(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", hear)
+
+
 @pytest.mark.slow
 def test_a_thousand_and_five_runs_are_all_found(tracker: Tracker, results: Path) -> None:
+    """In questions about many runs at a time: what is asked for each by itself takes minutes."""
     client, names = client_of(results), [f"{i:016x}" for i in range(1005)]
     for name in names:
         run = client.create_run(tracker._experiment_id, tags={"kind": "trial", "fingerprint": name, "sweep.s": "c"})
         client.set_terminated(run.info.run_id)
     tracker.sweep_run("s", [], method="random")
-    start = time.monotonic()
-    assert set(tracker.finished(names)) == set(names) and len(tracker.records("s")) == 1005
-    assert time.monotonic() - start < 3
+    with statements() as asked:
+        assert set(tracker.finished(names)) == set(names) and len(tracker.records("s")) == 1005
+    assert len(asked) < 100
     plan = [PlannedCell("c", 0, name, {}) for name in names]
-    for expected in (60, 3):  # every trial becomes a member, then all are
-        start = time.monotonic()
-        tracker.sweep_run("adopts", plan)
-        assert time.monotonic() - start < expected
+    for most in (30 * 1005, 100):  # every trial becomes a member, then all are
+        with statements() as asked:
+            tracker.sweep_run("adopts", plan)
+        assert len(asked) < most
     assert len(tracker.records("adopts")) == 1005
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port of this machine at which nobody answers, and which nobody is given, until a server asks for it by number:
+    one that takes over old addresses, as servers do, may listen at an address that is bound and silent."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 @pytest.fixture
 def server(tracker: Tracker, tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """MLflow's own server, started as `ui_command` says in an empty working directory."""
-    port, cwd = free_port(), tmp_path / "cwd"
+    cwd = tmp_path / "cwd"
     cwd.mkdir()
-    with (open(tmp_path / "server.log", "w") as log,
+    with (reserved_port() as port, open(tmp_path / "server.log", "w") as log,
           subprocess.Popen(tracker.ui_command(port=port), cwd=cwd, stdout=log, stderr=log,
                            start_new_session=True) as process):
         try:
-            for _ in range(600):  # its port is open seconds before it answers
+            deadline = time.monotonic() + 300
+            while not answers(port):  # its port is open seconds before it answers
+                assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "server.log").read_text()
                 time.sleep(0.2)
-                with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=20):
-                    break
             yield port, cwd
         finally:
             os.killpg(process.pid, signal.SIGTERM)
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=20):
+        return True
+    return False
 
 
 @pytest.mark.slow

