@@ -238,8 +238,10 @@ def test_train_evaluate_predict(desk: Desk, capfd: pytest.CaptureFixture[str]) -
     capfd.readouterr()
     desk.write("photos/text.jpg", "no picture")
     assert desk.call("predict", fingerprint, "photos", "--results", "results", "--out", "elsewhere") == 1
-    output = capfd.readouterr().out
-    assert "text.jpg: is no image of a known kind" in output and "2 overlays" in output
+    output, errors = capfd.readouterr()
+    assert "text.jpg: is no image of a known kind" in errors and "2 overlays" in output
+    assert desk.call("predict", fingerprint, "nowhere.jpg", "--results", "results") == BAD_INPUT
+    assert capfd.readouterr().err == "recyclelora: nowhere.jpg: no such file\n"
     assert desk.call("predict", fingerprint, "photo.png", "--results", "results", "--out", str(blocked(desk))) == BAD_INPUT
     assert "cannot be written" in capfd.readouterr().err
     after = {path: path.stat().st_mtime_ns for path in (desk.folder / "results" / "trials").rglob("*")}

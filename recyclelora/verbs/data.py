@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from recyclelora.data import scenes
@@ -24,10 +23,9 @@ from recyclelora.errors import InputError
 from recyclelora.sweeps.places import Places
 from recyclelora.verbs.hashing import fingerprint_of
 from recyclelora.verbs.preparing import prepare_data
-from recyclelora.verbs.room import CONSOLE, places_of, watched
+from recyclelora.verbs.room import CONSOLE, ERRORS, places_of, watched
 
 ACTIONS = ("check", "prepare")
-ERRORS = Console(stderr=True, soft_wrap=True)  # for what is no result, so that --json stays JSON
 OWN = "Apache-2.0"  # of what is rendered here, as of the code
 SHOWN, MOST_SIZES = 8, 3  # samples on a contact sheet, sizes that are listed before they are only counted
 WORKERS = max(1, min(16, os.cpu_count() or 1))

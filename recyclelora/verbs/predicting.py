@@ -13,19 +13,22 @@ from recyclelora.data.sheet import Prediction, draw_predictions, lay_over
 from recyclelora.errors import InputError
 from recyclelora.sweeps.device import choose_device
 from recyclelora.verbs.models import find_model
-from recyclelora.verbs.room import CONSOLE, places_of, watched
+from recyclelora.verbs.room import CONSOLE, ERRORS, places_of, watched
 
 SHEET, MOST, WIDTH = "sheet.png", 24, 480  # images on the contact sheet, pixels of each in width
 
 
 def predict(given: argparse.Namespace) -> int:
-    """Writes NAME_overlay.png and NAME_label.png for each image, and one contact sheet; 1 if any was left out."""
+    """Writes NAME_overlay.png and NAME_label.png for each image, and one contact sheet; 1 if any was left out. Raises
+    InputError where there is no image at all."""
     from recyclelora.sweeps.scores import predict_image
 
     places = places_of(given)
+    photos, problems = name_photos(given.images)
+    if not photos:
+        raise InputError("; ".join(problems))
     model = find_model(given, places)
     device = choose_device()
-    photos, problems = name_photos(given.images)
     out: Path = given.out or places.results / "predictions"
     rows: list[Prediction] = []
     done = 0
@@ -51,7 +54,7 @@ def predict(given: argparse.Namespace) -> int:
         raise InputError(f"{error.filename or out}: cannot be written ({error.strerror or error}); choose another "
                          "folder with --out") from None
     for problem in problems:
-        CONSOLE.print(problem, style="red", highlight=False, markup=False)
+        ERRORS.print(problem, style="red", highlight=False, markup=False)
     if rows:
         some = f", the first {MOST}" if done > MOST else ""
         CONSOLE.print(f"{done} overlays and label images of {model.space.name}: {out}", highlight=False)

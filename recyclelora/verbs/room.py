@@ -12,6 +12,7 @@ from recyclelora.errors import InputError
 from recyclelora.sweeps.places import Places
 
 CONSOLE = Console(soft_wrap=True)
+ERRORS = Console(stderr=True, soft_wrap=True)  # for what is no result, so that --json stays JSON
 Item = TypeVar("Item")
 
 
