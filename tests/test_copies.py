@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +115,26 @@ def test_interrupted_it_goes_on_and_done_it_does_nothing(tmp_path: Path) -> None
     before = {path: path.stat().st_mtime_ns for path in files(tmp_path)}
     assert make(tmp_path, folder) == [(12, 12)]
     assert {path: path.stat().st_mtime_ns for path in files(tmp_path)} == before
+
+
+def test_a_file_replaced_while_it_is_copied_is_read_as_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = trees.write_gtav(tmp_path)
+    path = folder / "images" / "00001.png"
+    other, decode = opened(tmp_path)[0].image[::-1], copies.decode_pair
+
+    def replaced_after(*given: Any) -> Any:
+        pixels = decode(*given)
+        Image.fromarray(other).save(path)
+        os.utime(path, ns=(1, 1))
+        return pixels
+
+    known = find_set("gtav", tmp_path)
+    assert known
+    pairs, stored = known.list(folder, "gtav", "train")
+    monkeypatch.setattr(copies, "decode_pair", replaced_after)
+    copies._copy_pair(pairs[0], stored=stored, folder=folder, copies=copies_of(known, tmp_path / "cache"))
+    assert len(files(tmp_path)) == 2
+    assert np.array_equal(opened(tmp_path)[0].image, other)
 
 
 def test_a_broken_file_and_a_full_disk_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

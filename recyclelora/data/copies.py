@@ -55,6 +55,7 @@ def make_copies(
 
 
 def _copy_pair(pair: Pair, *, stored: LabelFormat, folder: Path, copies: Path) -> None:
+    states = {path: _state(path) for path in (pair.image, pair.label)}  # before: what is replaced meanwhile is another
     image, ids = decode_pair(pair, stored)
     encode_pair(pair, image, ids, stored)  # only what is sound is copied
     pixels = {pair.image: (image, {_PREDICTOR: _HORIZONTAL}), pair.label: (ids, {})}
@@ -62,7 +63,7 @@ def _copy_pair(pair: Pair, *, stored: LabelFormat, folder: Path, copies: Path) -
         place, (values, tags) = _place(path, folder, copies), pixels[path]
         place.parent.mkdir(parents=True, exist_ok=True)
         save_whole(PillowImage.fromarray(values), place, format="TIFF", compression="zstd",
-                   tiffinfo={_MADE_OF: _state(path), **tags})  # fmt: skip
+                   tiffinfo={_MADE_OF: states[path], **tags})  # fmt: skip
 
 
 def _lacking(pair: Pair, folder: Path, copies: Path) -> list[Path]:
