@@ -158,3 +158,30 @@ def test_training_sees_the_same_batches(tmp_path: Path) -> None:
     make(tmp_path, folder)
     for one, two in zip(before, made(), strict=True):
         assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
+
+
+def test_another_file_of_the_same_name_size_and_time_is_not_taken_for_it(tmp_path: Path) -> None:
+    """As in a second data root with the same cache, or after `cp -p`."""
+    folder = trees.write_gtav(tmp_path)
+    path = folder / "labels" / "00001.png"
+    for ids in (3, 5):
+        Image.fromarray(np.full((24, 32), ids, np.uint8)).save(path)
+        Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(folder / "images" / "00001.png")
+        os.utime(path, ns=(1, 1))
+        if ids == 3:
+            make(tmp_path, folder)
+            size = path.stat().st_size
+    assert path.stat().st_size == size
+    here, files_themselves = (opened(tmp_path, originals=originals)[0].label for originals in (False, True))
+    assert np.array_equal(here, files_themselves)
+
+
+def test_a_copy_with_other_axes_is_passed_over(tmp_path: Path) -> None:
+    folder = trees.write_gtav(tmp_path)
+    before = opened(tmp_path)[0]
+    make(tmp_path, folder)
+    copy = tmp_path / "cache" / "copies" / "gtav" / "images" / "00001.png.tif"
+    with Image.open(copy) as file:
+        state = file.tag_v2[270]  # type: ignore[attr-defined]
+    Image.fromarray(before.label).save(copy, format="TIFF", tiffinfo={270: state})
+    assert np.array_equal(opened(tmp_path)[0].image, before.image)

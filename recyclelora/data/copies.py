@@ -2,8 +2,9 @@
 
 Decoding a large PNG takes three quarters of the time that a training sample costs. A copy is a TIFF file compressed
 with Zstandard (images after horizontal differencing), about as large as the PNG, in the cache folder. It says what it
-was made of: size and time of last change of the PNG, by which the index of contents knows a file again too. The data
-set stays the truth: a copy that is of another state of its file, or that cannot be read, counts for nothing.
+was made of: size and time of last change of the PNG, and its last bytes, where the PNG has checksums over its pixels
+(zlib's Adler-32) and over what is stored. The data set stays the truth: a copy that is of another state of its file, or
+that cannot be read, counts for nothing.
 """
 
 import os
@@ -21,6 +22,7 @@ from recyclelora.errors import InputError
 
 _MADE_OF, _PREDICTOR = 270, 317  # TIFF's tags for a description and for what is done before compression
 _HORIZONTAL = 2  # each value less the one to its left
+_END = 32  # bytes: Adler-32 and the CRC of the last piece of pixels, 8 bytes, before the last chunk, 12 bytes
 SPARE = 1.2  # copies are up to so many times as large as their originals (ours: 1.03)
 
 
@@ -68,7 +70,7 @@ def _copy_pair(pair: Pair, *, stored: LabelFormat, folder: Path, copies: Path) -
 
 def _lacking(pair: Pair, folder: Path, copies: Path) -> list[Path]:
     slow = [path for path in (pair.image, pair.label) if _is_slow(path, folder)]
-    return [path for path in slow if not _is_copied(path, folder, copies)]
+    return [path for path in slow if not is_copied(path, folder, copies)]
 
 
 def _check_room(paths: Sequence[Path], folder: Path, copies: Path) -> None:
@@ -86,7 +88,8 @@ def _is_slow(path: Path, folder: Path) -> bool:
     return path.suffix.lower() == ".png" and path.is_relative_to(folder)
 
 
-def _is_copied(path: Path, folder: Path, copies: Path) -> bool:
+def is_copied(path: Path, folder: Path, copies: Path) -> bool:
+    """Whether `read_copy` would find one."""
     try:
         with PillowImage.open(_place(path, folder, copies), formats=("TIFF",)) as file:
             return file.tag_v2.get(_MADE_OF) == _state(path)  # type: ignore[attr-defined, no-any-return]
@@ -99,5 +102,7 @@ def _place(path: Path, folder: Path, copies: Path) -> Path:
 
 
 def _state(path: Path) -> str:
-    status = os.stat(path)
-    return f"{status.st_size} {status.st_mtime_ns}"
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        file.seek(max(0, status.st_size - _END))
+        return f"{status.st_size} {status.st_mtime_ns} {file.read(_END).hex()}"

@@ -87,15 +87,15 @@ def read_pair(pair: Pair, stored: LabelFormat, copied: Copied = no_copy) -> tupl
 def decode_pair(pair: Pair, stored: LabelFormat, copied: Copied = no_copy) -> tuple[Image, Pixels]:
     """The pixels of both files: (H, W, 3) uint8, and ids as they are stored, (H, W) uint8, or uint16 where wide."""
     wide = "RGB" if stored.wide else "L"
-    mode, image = _known("RGB", copied(pair.image)) or _decode(pair.image, "image")
-    kind, ids = _known(wide, copied(pair.label)) or (
+    mode, image = _known("RGB", copied(pair.image), 3) or _decode(pair.image, "image")
+    kind, ids = _known(wide, copied(pair.label), 2) or (
         ("RGB", _decode_wide(pair.label)) if stored.wide else _decode(pair.label, "label"))
     check_modes(pair, mode, kind, stored)
     return image, ids
 
 
-def _known(mode: str, pixels: Pixels | None) -> tuple[str, Pixels] | None:
-    return None if pixels is None else (mode, pixels)
+def _known(mode: str, pixels: Pixels | None, axes: int) -> tuple[str, Pixels] | None:
+    return None if pixels is None or pixels.ndim != axes else (mode, pixels)
 
 
 def encode_pair(pair: Pair, image: Image, ids: Pixels, stored: LabelFormat) -> tuple[Image, Label]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from recyclelora.data.copies import make_copies
+from recyclelora.data.copies import is_copied, make_copies
 from recyclelora.data.datasets import check_split, copies_of, find_folder, find_set
 from recyclelora.data.prepare import prepare_mapillary
 from recyclelora.data.sets.dataset import DataSet, Listing
@@ -45,13 +45,15 @@ def prepare_data(domain: str, given: argparse.Namespace) -> int:
 
 
 def is_slow(domain: str, places: Places) -> bool:
-    """Whether its training images are large PNG files here, and `data prepare` was never called for it."""
+    """Whether its training images are large PNG files here, and the first has no copy."""
     try:
         known = find_set(domain, places.data_root)
-        if known is None or copies_of(known, places.cache).is_dir():
+        if known is None:
             return False
-        first = known.list(find_folder(known, domain, places.data_root), domain, "train").pairs[0].image
-        return first.suffix.lower() == ".png" and first.stat().st_size > LARGE
+        folder = find_folder(known, domain, places.data_root)
+        first = known.list(folder, domain, "train").pairs[0].image
+        large = first.suffix.lower() == ".png" and first.stat().st_size > LARGE
+        return large and not is_copied(first, folder, copies_of(known, places.cache))
     except (InputError, OSError):  # what is not here, or wrong, is told elsewhere
         return False
 
