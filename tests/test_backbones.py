@@ -78,6 +78,25 @@ def test_other_image_sizes_work(name: str) -> None:
             assert feature.shape == (1, BACKBONES[name].width, height // 16, width // 16) and feature.isfinite().all()
 
 
+@pytest.mark.parametrize(("sides", "patch", "complaint"), [
+    ((8, 8), None, "kernels of 8x8 pixels, not of 14x14;"), ((14, 7), None, "kernels of 14x7 pixels, not of 14x14;"),
+    ((8, 8), 16, "kernels of 8x8 pixels, not of 14x14 or 16x16;"), ((16, 16), 14, "kernels of 16x16 pixels, not of 14x14;"),
+    ((16, 16), 16, ""), ((14, 14), 16, ""), ((14,), None, "kernels of 14 pixels, not of 14x14;"),
+])
+def test_weights_of_another_patch_size_are_refused(sides: tuple[int, ...], patch: int | None, complaint: str,
+                                                   tmp_path: Path) -> None:
+    """Not resized: they are another backbone's, or have been resized before."""
+    size = (4 * (patch or 14),) * 2
+    saved = build_backbone("eva02_tiny", patch_size=patch, image_size=size, weights=None).state_dict()
+    save_file({**saved, "patch_embed.proj.weight": torch.zeros(192, 3, *sides)}, tmp_path / "file.safetensors")
+    if not complaint:
+        build_backbone("eva02_tiny", patch_size=patch, image_size=size, weights=tmp_path / "file.safetensors")
+        return
+    with pytest.raises(InputError, match=complaint) as caught:
+        build_backbone("eva02_tiny", patch_size=patch, image_size=size, weights=tmp_path / "file.safetensors")
+    assert caught.value.key == "backbone.weights"
+
+
 def test_bad_input_is_said_in_one_line() -> None:
     with pytest.raises(InputError, match="did you mean eva02_small") as caught:
         build_backbone("eva02_smal", patch_size=None, image_size=(56, 56), weights=None)

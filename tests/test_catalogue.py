@@ -65,7 +65,7 @@ def features(vit: nn.Module, images: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------------------------------------ adapters
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("init", ["rrqr", "kaiming"])
 def test_adapters_start_silent_all_learn_and_merge_exactly(name: str, init: str, narrow: Narrow) -> None:
     narrow(name)

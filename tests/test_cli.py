@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from recyclelora.cli import BAD_INPUT, VERBS, build_parser, main
 from recyclelora.documents import dump
+from recyclelora.verbs.room import CONSOLE
 from tests.tiny_config import TINY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -326,11 +327,18 @@ def test_the_library_example_of_the_readme_runs(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path)
 
 
-def test_backbones_are_listed_whole_for_programs(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_backbones_are_listed_whole_for_programs(desk: Desk, capsys: pytest.CaptureFixture[str],
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     assert desk.call("backbones", "dinov2_small", "siglip_base", "--json") == 0
     dinov2, siglip = json.loads(capsys.readouterr().out)
     assert set(dinov2) == {"name", "adapted", "roles", "params_r32", "params_r4", "patch_size", "mean", "std", "licence",
                            "hub", "depth", "width"}
     assert (dinov2["adapted"], dinov2["params_r32"], siglip["mean"]) == (48, 2_359_296, [0.5, 0.5, 0.5])
+    for width, left_out in ((80, "depth, width, patch, normalised, licence, hub (timm/);"), (120, "hub (timm/);"), (165, "")):
+        monkeypatch.setattr(CONSOLE, "width", width)
+        assert desk.call("backbones", "eva02_large") == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert (f"Left out for want of room: {left_out}" in told) == bool(left_out) == ("Left out" in told)
+    assert "14.94 1.87 CLIP mit eva02_large_patch14_224.mim_m38m" in told
     assert desk.call("backbones", "sam_bas") == 2
     assert "did you mean sam_base?" in capsys.readouterr().err

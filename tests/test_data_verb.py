@@ -101,6 +101,21 @@ def test_a_split_that_cannot_be_listed_does_not_keep_the_others_from_being_read(
     assert call("check", "camvid", "--split", "val")[0] == 2
 
 
+def test_all_that_keeps_a_set_from_being_read_is_said_at_once(tmp_path: Path, call: Call) -> None:
+    folder = trees.write_cityscapes(tmp_path)
+    (folder / "leftImg8bit" / "train" / "loop").symlink_to(folder)
+    next((folder / "leftImg8bit" / "val" / "lindau").iterdir()).unlink()
+    code, _, error = call("check", "cityscapes")
+    assert code == 2 and "train: " in error and "loop" in error and "; val: label" in error and error.count("\n") == 1
+    assert call("check", "gtav")[2].count("needs") == 1  # not once for each split
+
+
+def test_a_val_held_out_of_train_counts_once(tmp_path: Path, call: Call) -> None:
+    trees.write_gtav(tmp_path)
+    assert "what was read is sound: 12 of 24,966 official images" in call("check", "gtav")[1]
+    assert "what was read is sound: 1 of 500 official images" in call("check", "gtav", "--split", "val")[1]
+
+
 def test_a_fault_in_one_split_is_not_lost_where_the_other_cannot_be_listed(tmp_path: Path, call: Call) -> None:
     folder = declare(tmp_path)
     (folder / "images/train/a/cam_1.png").write_bytes(b"no picture")

@@ -108,6 +108,24 @@ def test_show_tells_what_evaluation_takes(tmp_path: Path, monkeypatch: pytest.Mo
     assert "counted as the largest" in output and "mapillary" in output and "not counted" in output and "acdc" in output
 
 
+def test_show_tells_classes_and_counts_without_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                        capfd: pytest.CaptureFixture[str]) -> None:
+    """The multi-source counts are those of the authors' code, and a head has the classes of its source."""
+    given = ["data.source=gtav+synthia+urbansyn", "data.train_images=[12403, null, null]", 'data.targets=["scenes-fog"]']
+    heads = []
+    for source, classes in ((given, 19), (["data.source=idd-lite", 'data.targets=["camvid"]'], 7)):
+        assert show(tmp_path, monkeypatch, "--json", *source) == 0
+        told = json.loads(capfd.readouterr().out)
+        heads.append(sum(group["parameters"] for group in told["groups"]))
+        if classes == 19:
+            trained = [each["num"] or each["official"] for each in told["data"] if each["role"] == "train"]
+            assert trained == [12403, 9400, 7539] and {each["space"] for each in told["data"]} == {"cityscapes19"}
+        else:
+            assert {each["role"]: each["space"] for each in told["data"]} == {
+                "train": "iddlite7", "source": "iddlite7", "target": "camvid11"}
+    assert heads[0] - heads[1] == (19 - 7) * (Settings(TINY).resolve().head.width + 1)  # the classifier's rows
+
+
 def test_show_refuses_a_protocol_without_the_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                     capfd: pytest.CaptureFixture[str]) -> None:
     assert show(tmp_path, monkeypatch, "evaluation.size=recyclelora") == BAD_INPUT

@@ -294,6 +294,10 @@ def test_an_archive_packed_inside_the_set_is_said(tmp_path: Path) -> None:
 
 def test_idd_without_masks_says_what_is_missing(tmp_path: Path) -> None:
     trees.write_idd(tmp_path, masks=False)
+    with pytest.raises(InputError, match="polygons and no label files: `recyclelora data prepare idd` draws them"):
+        opened(tmp_path, "idd")
+    for polygons in (tmp_path / "IDD_Segmentation").rglob("*.json"):
+        polygons.unlink()
     with pytest.raises(InputError, match="holds no .*_gtFine_labelcsTrainIds.png or .*_gtFine_labellevel3Ids.png"):
         opened(tmp_path, "idd")
     assert "createLabels.py" in BY_DOMAIN["idd"].layout

@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
+
+from recyclelora.adapters.writing import write_tensors
 
 _CHECKS = "checks"  # crc32 of each row over all tensors: a few rows can be verified without reading the others
 
@@ -51,7 +51,7 @@ class Factorisation:
                     found = _read(self._path, start, stop)  # whoever held the lock before us may have made it
                     if found is None:
                         self._made = self._make()
-                        _write(self._path, self._made)
+                        write_tensors({**self._made, _CHECKS: _row_checks(self._made)}, self._path)
             if found is not None:
                 return found
         assert self._made is not None
@@ -69,12 +69,6 @@ def _read(path: Path, start: int, stop: int) -> dict[str, Tensor] | None:
         return None
     checks = rows.pop(_CHECKS)
     return rows if torch.equal(checks, _row_checks(rows)) else None
-
-
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    save_file({**tensors, _CHECKS: _row_checks(tensors)}, partial)
-    os.replace(partial, path)
 
 
 def _row_checks(tensors: dict[str, Tensor]) -> Tensor:

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from recyclelora.adapters.files import read_described, write_described, write_tensors
+from recyclelora.adapters.files import read_described, write_described
 from recyclelora.adapters.lora import WHICH, Adaptation, Which, adapted_layers, base_digest, install
 from recyclelora.adapters.lowrank import AdapterError, Factors
 from recyclelora.adapters.roles import linears
+from recyclelora.adapters.writing import write_tensors
 
 _FORMAT = 1
 

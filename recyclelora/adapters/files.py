@@ -1,27 +1,18 @@
 """What an adapter trained, in a safetensors file that says what it is: written whole, and refused when damaged."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from recyclelora.adapters.cache import combined_digest, tensor_digest
 from recyclelora.adapters.lowrank import AdapterError
+from recyclelora.adapters.writing import write_tensors
 
 KEY = "recyclelora"  # the metadata entry that holds what is said of the tensors
-
-
-def write_tensors(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, str]) -> None:
-    """Any safetensors file, from tensors on any device."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, dict(header))
-    os.replace(partial, path)
 
 
 def write_described(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str, Any],

@@ -57,5 +57,6 @@ def _load(create: Callable[[], nn.Module], row: Backbone, weights: Path, resize:
     for module in vit.modules():
         if hasattr(module, "init_non_persistent_buffers"):  # timm's hook for what no file holds, as EVA02's rotations
             module.init_non_persistent_buffers()  # type: ignore[operator]
-    load_strict(vit, weights, unused=row.family.unused, renames=row.family.renames, resize=resize)
+    load_strict(vit, weights, patch_size=row.patch_size, unused=row.family.unused, renames=row.family.renames,
+                resize=resize)
     return vit

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,14 +16,15 @@ UNUSED = ("mask_token", "head.weight", "head.bias")  # in published files; no pa
 _EXACT = (torch.float32, torch.float16, torch.bfloat16)  # dtypes that float32 holds without rounding
 
 
-def load_strict(model: nn.Module, path: Path, *, unused: Sequence[str] = UNUSED,
+def load_strict(model: nn.Module, path: Path, *, patch_size: int | None = None, unused: Sequence[str] = UNUSED,
                 renames: Mapping[str, str] | None = None, resize: Resize = "plain") -> None:
     """Copy the tensors of a safetensors file into a timm ViT: same names, same shapes, all finite, bit for bit.
 
     Left out are those named in `unused`, or beginning with an entry that ends in a dot. `renames` applies to names that
     the model lacks. What depends on patch and image size is resized (see `resizing`): plainly, as the authors do, or as
-    timm's own loader would. Raises InputError naming the first tensors at fault, or for `flexible` where nothing is
-    resized; the model is then untouched."""
+    timm's own loader would; where `patch_size` is given, only from kernels of that size: others, but for the model's
+    own, are another backbone's or were resized before. Raises InputError naming the first tensors at fault, or for
+    `flexible` where nothing is resized; the model is then untouched."""
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -32,6 +34,8 @@ def load_strict(model: nn.Module, path: Path, *, unused: Sequence[str] = UNUSED,
                if name in expected or not _matches(name, unused)}
     _check_names(tensors, expected, path)
     _check_values(tensors, path)
+    if patch_size is not None:
+        _check_patch(tensors[PATCH], model, patch_size, path)
     tensors = {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
     resized = resize_all(tensors, model, resize)
     if resize == "flexible" and all(resized[name] is tensors[name] for name in (PATCH, POSITION) if name in tensors):
@@ -66,6 +70,15 @@ def _check_values(tensors: dict[str, Tensor], path: Path) -> None:
             [name for name, tensor in tensors.items() if tensor.dtype not in _EXACT])
     _refuse(path, "with values that are not finite",
             [name for name, tensor in tensors.items() if not tensor.isfinite().all()])
+
+
+def _check_patch(kernel: Tensor, model: nn.Module, patch_size: int, path: Path) -> None:
+    known: Any = model.patch_embed
+    good = dict.fromkeys(((patch_size, patch_size), tuple(known.patch_size)))
+    if kernel.ndim != 4 or tuple(kernel.shape[-2:]) not in good:
+        raise InputError(f"{path}: patch kernels of {'x'.join(map(str, kernel.shape[2:]))} pixels, not of "
+                         f"{' or '.join(f'{height}x{width}' for height, width in good)}; is it the right backbone?",
+                         key="backbone.weights")
 
 
 def _refuse(path: Path, what: str, names: list[str]) -> None:

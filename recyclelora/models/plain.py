@@ -7,9 +7,11 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from timm.models import get_model_args
 from torch import Tensor, nn
+
+from recyclelora.adapters.writing import write_tensors
 
 WEIGHTS, CONFIG, EMBEDDINGS = "model.safetensors", "config.json", "embeddings.safetensors"
 _TOLD = ("tag", "license", "input_size", "interpolation", "crop_pct", "mean", "std", "first_conv", "classifier")
@@ -25,7 +27,7 @@ def save_timm(vit: nn.Module, folder: Path, about: Mapping[str, str]) -> None:
     """Write a plain or merged ViT for `timm.create_model("local-dir:FOLDER", pretrained=True)`: `config.json` and
     `model.safetensors`, with timm's own names and `about` in its header."""
     folder.mkdir(parents=True)
-    save_file(_tensors(vit), folder / WEIGHTS, {"format": "pt", **about})
+    write_tensors(_tensors(vit), folder / WEIGHTS, {"format": "pt", **about})
     known: Any = vit.pretrained_cfg
     told = {key: known[key] for key in _TOLD if known.get(key) is not None}
     content = {"architecture": known["architecture"], "num_classes": 0, "num_features": vit.num_features,
@@ -36,8 +38,8 @@ def save_timm(vit: nn.Module, folder: Path, about: Mapping[str, str]) -> None:
 def save_embeddings(vit: nn.Module, path: Path) -> None:
     """Write what surrounds the blocks (patch and position embeddings, prefix tokens, norms) at this patch and image
     size, for PEFT on a ViT of timm's: timm resizes pretrained embeddings in another way than training here did."""
-    save_file({name: tensor for name, tensor in _tensors(vit).items() if not name.startswith("blocks.")}, path,
-              {"format": "pt"})
+    write_tensors({name: tensor for name, tensor in _tensors(vit).items() if not name.startswith("blocks.")}, path,
+                  {"format": "pt"})
 
 
 def read_timm(folder: Path) -> nn.Module:

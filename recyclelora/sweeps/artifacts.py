@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from recyclelora.adapters import AdapterError, load_adapter, load_rein, save_adapter, save_rein
+from recyclelora.adapters.writing import write_tensors
 from recyclelora.config import Config, Frozen, Rein
 from recyclelora.data.labels import SPACES, Grouping, LabelSpace
 from recyclelora.errors import InputError
@@ -41,11 +41,8 @@ def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Ide
     if not isinstance(config.adapter, Frozen):
         save = save_rein if isinstance(config.adapter, Rein) else save_adapter
         save(segmentor.vit, folder / ADAPTER, metadata=about)
-    head = {name: tensor.detach().cpu().contiguous() for name, tensor in segmentor.state_dict().items()
-            if not name.startswith("vit.")}
-    partial = folder / f"{HEAD}.tmp"
-    save_file(head, partial, metadata=about)
-    os.replace(partial, folder / HEAD)
+    head = {name: tensor for name, tensor in segmentor.state_dict().items() if not name.startswith("vit.")}
+    write_tensors(head, folder / HEAD, about)
 
 
 def weights_of(folder: Path, config: Config, cache: Path) -> Weights:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from recyclelora.adapters import adapted_layers, merged, save_peft
+from recyclelora.adapters.writing import write_tensors
 from recyclelora.config import Config, flatten
 from recyclelora.data.sizes import size_of
 from recyclelora.documents import dump, nearest
@@ -109,9 +109,8 @@ def _write_formats(model: Model, weights: Weights, formats: Sequence[str], folde
             differences["timm"] = _difference(plain.last_features(plain.read_timm(folder / TIMM), images), features)
         if "torch" in formats or "onnx" in formats:
             differences |= _write_graphs(model, images, formats, folder)
-    head = {name: tensor.detach().cpu().contiguous() for name, tensor in model.segmentor.state_dict().items()
-            if not name.startswith("vit.")}
-    save_file(head, folder / HEAD, about)
+    head = {name: tensor for name, tensor in model.segmentor.state_dict().items() if not name.startswith("vit.")}
+    write_tensors(head, folder / HEAD, about)
     return differences
 
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recyclelora.adapters import AdapterError
+from recyclelora.adapters.writing import write_tensors
 from recyclelora.data.labels import SPACES, LabelSpace
 from recyclelora.documents import Plain, dump
 from recyclelora.errors import Absent, InputError
@@ -254,4 +254,4 @@ def _save(work: _Work, vit: nn.Module, keys: dict[str, Plain], pretrained: Path)
 
 
 def _store(tensors: Mapping[str, Tensor], path: Path) -> None:
-    save_file({name: tensor.detach().float().contiguous().clone() for name, tensor in tensors.items()}, path)
+    write_tensors({name: tensor.detach().float().contiguous().clone() for name, tensor in tensors.items()}, path)

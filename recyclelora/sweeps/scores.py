@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import save_file
 
+from recyclelora.adapters.writing import write_tensors
 from recyclelora.config import Config
 from recyclelora.data.datasets import LabelledImages
 from recyclelora.data.labels import Common, Image, Label
@@ -51,7 +51,7 @@ def score_finally(segmentor: Segmentor, config: Config, domains: Domains, device
         kept[name] = torch.stack([result.confusion for result in results])
         metrics |= _describe(results, common, name)
         _draw_panel(segmentor, config, data, common, device, folder / "panels" / f"{name}.png")
-    save_file(kept, folder / "confusions.safetensors")
+    write_tensors(kept, folder / "confusions.safetensors")
     return _with_mean(metrics)
 
 

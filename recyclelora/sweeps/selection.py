@@ -2,15 +2,14 @@
 val split), `oracle` (best on the test domains: reported by its name, never silently)."""
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 
+from recyclelora.adapters.writing import write_tensors
 from recyclelora.config import Selection
 
 _METRIC = {"source_val": "miou/source", "oracle": "miou/target_mean"}
@@ -30,10 +29,8 @@ class Selector:
             return
         score = scores[_METRIC[self.rule]]
         if math.isfinite(score) and score > self.best:
-            trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-            partial = self.path.with_suffix(".tmp")
-            save_file(trained, partial, metadata={"score": repr(score)})
-            os.replace(partial, self.path)
+            trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+            write_tensors(trained, self.path, {"score": repr(score)})
             self.best = score
 
     def restore(self, model: nn.Module) -> None:

@@ -28,6 +28,10 @@ def backbones(given: argparse.Namespace) -> int:
         entries = [describe(name) for name in names]
     CONSOLE.print(_draw(entries), soft_wrap=False)
     CONSOLE.print(NOTE, style="dim", soft_wrap=False, highlight=False)
+    shown = _headings(entries[0])
+    if left_out := [heading for heading in _cells(entries[0]) if heading not in shown]:
+        CONSOLE.print(f"Left out for want of room: {', '.join(left_out)}; {max(_NEEDED.values())} columns show it, "
+                      "--json has it.", style="dim", soft_wrap=False, highlight=False)
     return 0
 
 
@@ -36,8 +40,12 @@ _NEEDED = {"depth": 100, "width": 100, "patch": 84, "normalised": 100, "licence"
 _WORDS = ("backbone", "a block's linears", "normalised", "licence", "hub (timm/)")  # the rest are numbers
 
 
+def _headings(entry: Entry) -> list[str]:
+    return [heading for heading in _cells(entry) if CONSOLE.width >= _NEEDED.get(heading, 0)]
+
+
 def _draw(entries: list[Entry]) -> Table:
-    headings = [heading for heading in _cells(entries[0]) if CONSOLE.width >= _NEEDED.get(heading, 0)]
+    headings = _headings(entries[0])
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in headings:
         table.add_column(heading, justify="left" if heading in _WORDS else "right", no_wrap=True)

@@ -145,7 +145,8 @@ def _read(domain: str, known: DataSet | None, given: argparse.Namespace, places:
         else:
             parts.append(_examine(opened, official[split], problems, places))
     if alone and not parts:
-        raise closed[-1]
+        said = list(dict.fromkeys(map(str, closed)))
+        raise closed[0] if len(said) == 1 else InputError("; ".join(problems))
     return parts, problems
 
 
@@ -161,9 +162,11 @@ def _tell(domain: str, known: DataSet | None, parts: list[Part], problems: list[
 
 
 def _sound(parts: list[Part]) -> str:
-    """What a check without a fault amounts to: little, where it read little."""
-    read = sum(len(part.data) for part in parts)
-    official = sum(part.official or len(part.data) for part in parts)
+    """What a check without a fault amounts to: little, where it read little. A val that is held out of train counts
+    once, with train."""
+    counted = [part for part in parts if not part.data.held_out or part.data.split == "train"] or parts
+    read = sum(len(part.data) for part in counted)
+    official = sum(part.official or len(part.data) for part in counted)
     if read < official:
         return f"what was read is sound: {read:,} of {official:,} official images"
     return "all readable and sound"

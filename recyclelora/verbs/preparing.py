@@ -7,8 +7,10 @@ from pathlib import Path
 
 from recyclelora.data.copies import is_copied, make_copies
 from recyclelora.data.datasets import check_split, copies_of, find_folder, find_set
+from recyclelora.data.polygons import prepare_idd, wants_labels
 from recyclelora.data.prepare import prepare_mapillary
 from recyclelora.data.sets.dataset import DataSet, Listing
+from recyclelora.data.sets.idd import IDD
 from recyclelora.data.sets.mapillary import HALF, MAPILLARY
 from recyclelora.data.writing import Progress
 from recyclelora.errors import InputError
@@ -20,7 +22,8 @@ LARGE = 500_000  # bytes of a PNG file whose decoding is most of what a training
 
 
 def prepare_data(domain: str, given: argparse.Namespace) -> int:
-    """The half-size copies of Mapillary's val split, and of any set copies of its PNG files that decode quickly."""
+    """The half-size copies of Mapillary's val split, the label files of IDD, and of any set copies of its PNG files
+    that decode quickly."""
     places = places_of(given)
     for option in OF_CHECK:
         if getattr(given, option):
@@ -34,7 +37,13 @@ def prepare_data(domain: str, given: argparse.Namespace) -> int:
     if known == MAPILLARY and given.split in (None, "val"):
         total = _make(prepare_mapillary(folder, workers=workers), "half-size copies")
         CONSOLE.print(f"{total:,} half-size images and labels are in {folder / HALF}", highlight=False)
-    splits = ["train"] if known.held_out else [given.split] if given.split else list(known.domains[domain])
+    splits = [given.split] if given.split else list(known.domains[domain])
+    for split in splits if known == IDD else ():
+        if wants_labels(folder, split):
+            total = _make(prepare_idd(folder, split, workers=workers), f"labels of {domain} {split}")
+            CONSOLE.print(f"{total:,} label files, drawn from the polygons, are in {folder / 'gtFine' / split}",
+                          highlight=False)  # fmt: skip
+    splits = ["train"] if known.held_out else splits
     copies = copies_of(known, places.cache)
     for split, (pairs, stored) in _listings(known, folder, domain, splits).items():
         making = make_copies(pairs, stored, folder=folder, copies=copies, workers=workers)

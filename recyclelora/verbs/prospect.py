@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from recyclelora.config import Config, flatten
+from recyclelora.data.datasets import DOMAINS
+from recyclelora.data.labels import CITYSCAPES19, LabelSpace
 from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.errors import Absent
 from recyclelora.settings import Settings
@@ -19,7 +21,7 @@ from recyclelora.training.optim import poly_lr, weight_decay_at
 from recyclelora.verbs.preparing import is_slow
 
 MOMENTS = (0, 0.25, 0.5, 0.75, 1)  # of the schedule
-CLASSES = 19  # of the head where the data are not here to say
+CLASSES = 19  # of the head, where the source is declared on another machine
 
 
 class Group(NamedTuple):
@@ -84,8 +86,10 @@ def _images(config: Config, places: Places) -> tuple[tuple[Images, ...], int, st
     except Absent as absent:
         limits = data.train_images if isinstance(data.train_images, tuple) else [data.train_images] * len(data.sources)
         wanted = [*limits, *[config.evaluation.images] * (len(asked) - len(data.sources))]
-        told = zip(asked, wanted, strict=True)
-        return tuple(Images(*each, limit, _official(*each[1:]), "") for each, limit in told), CLASSES, str(absent)
+        told = tuple(Images(*each, limit, _official(*each[1:]), space.name if (space := _space(each[1])) else "")
+                     for each, limit in zip(asked, wanted, strict=True))
+        learnt = _space(data.sources[0])
+        return told, len(learnt.classes) if learnt else CLASSES, str(absent)
     return (tuple(Images(*each, len(part), _official(*each[1:]), part.space.name)
                   for each, part in zip(asked, all_parts(domains), strict=True)), len(domains.train.space.classes), "")
 
@@ -101,6 +105,13 @@ def _evaluations(config: Config, images: Sequence[Images]) -> Evaluations:
 def _official(domain: str, split: str) -> int | None:
     """How many images the split has as published, where that is known."""
     return BY_DOMAIN[domain].domains[domain].get(split) if domain in BY_DOMAIN else None
+
+
+def _space(domain: str) -> LabelSpace | None:
+    """Which classes its labels have, where that is known without the data."""
+    if domain in BY_DOMAIN:
+        return BY_DOMAIN[domain].space
+    return CITYSCAPES19 if domain in DOMAINS else None
 
 
 def to_plain(trial: Prospect) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def list_synthia(folder: Path, domain: str, split: str) -> Listing:
 
 SYNTHIA = DataSet(
     name="SYNTHIA-RAND-CITYSCAPES",
-    domains={"synthia": {"train": None, "val": 500}},
+    domains={"synthia": {"train": 9400, "val": 500}},
     folders=("synthia", "RAND_CITYSCAPES", "SYNTHIA_RAND_CITYSCAPES", "SYNTHIA"),
     space=CITYSCAPES19,
     list=list_synthia,

@@ -23,7 +23,7 @@ def _without_prefix(files: dict[str, Path]) -> dict[str, Path]:
 
 URBANSYN = DataSet(
     name="UrbanSyn",
-    domains={"urbansyn": {"train": None, "val": 500}},
+    domains={"urbansyn": {"train": 7539, "val": 500}},
     folders=("urbansyn", "UrbanSyn"),
     space=CITYSCAPES19,
     list=list_urbansyn,
