@@ -109,7 +109,7 @@ def test_interrupted_it_goes_on_and_done_it_does_nothing(tmp_path: Path) -> None
     with pytest.raises(InputError, match="another process is writing"):
         make(tmp_path, folder)
     running.close()
-    (where / "images" / ".torn").write_bytes(b"half a file")
+    (where / "images" / ".unfinished-torn").write_bytes(b"half a file")
     assert make(tmp_path, folder)[0][0] >= 2
     assert len(files(tmp_path)) == 24
     before = {path: path.stat().st_mtime_ns for path in files(tmp_path)}
@@ -132,7 +132,8 @@ def test_a_file_replaced_while_it_is_copied_is_read_as_it_is_now(tmp_path: Path,
     assert known
     pairs, stored = known.list(folder, "gtav", "train")
     monkeypatch.setattr(copies, "decode_pair", replaced_after)
-    copies._copy_pair(pairs[0], stored=stored, folder=folder, copies=copies_of(known, tmp_path / "cache"))
+    lacking = (pairs[0], [pairs[0].image, pairs[0].label])
+    copies._copy(lacking, stored=stored, folder=folder, copies=copies_of(known, tmp_path / "cache"))
     assert len(files(tmp_path)) == 2
     assert np.array_equal(opened(tmp_path)[0].image, other)
 

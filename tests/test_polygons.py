@@ -78,13 +78,15 @@ def test_interrupted_it_goes_on_and_done_it_does_nothing(tmp_path: Path) -> None
     running = prepare_idd(folder, "train", workers=1)
     assert [next(running), next(running)] == [(0, 4), (1, 4)]
     running.close()
-    (folder / "gtFine" / "train" / "0" / ".torn").write_bytes(b"half a file")
+    (folder / "gtFine" / "train" / "0" / ".unfinished-torn").write_bytes(b"half a file")
     done = {path: path.stat().st_mtime_ns for path in folder.rglob("*TrainIds.png")}
     assert done
     steps = list(prepare_idd(folder, "train", workers=1))
     assert steps[0] == (len(done), 4) and steps[-1] == (4, 4)  # one step where all were drawn before it was closed
-    assert all(path.stat().st_mtime_ns == changed for path, changed in done.items()) and not list(folder.rglob(".torn"))
+    assert all(path.stat().st_mtime_ns == changed for path, changed in done.items()) and not list(folder.rglob(".unfinished-torn"))
+    (folder / "gtFine" / "train" / "0" / ".of_the_user").write_text("not ours")
     assert list(prepare_idd(folder, "train", workers=1)) == [(4, 4)]
+    assert (folder / "gtFine" / "train" / "0" / ".of_the_user").exists()
 
 
 def unknown(annotation: dict[str, Any]) -> None:

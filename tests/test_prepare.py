@@ -52,7 +52,7 @@ def test_an_interrupted_preparation_is_not_read_and_goes_on(tmp_path: Path) -> N
     running.close()
     with pytest.raises(InputError, match="data prepare mapillary"):
         val(tmp_path)
-    (folder / "half.part" / "val_img" / ".torn").write_bytes(b"half a file")
+    (folder / "half.part" / "val_img" / ".unfinished-torn").write_bytes(b"half a file")
     done = {path: path.stat().st_mtime_ns for path in (folder / "half.part").rglob("*.png")}
     assert done
     first = next(iter(steps := list(prepare_mapillary(folder, workers=1))))

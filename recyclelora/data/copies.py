@@ -9,9 +9,10 @@ that cannot be read, counts for nothing.
 
 import os
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -20,6 +21,7 @@ from recyclelora.data.pairs import UNREADABLE, LabelFormat, Pair, Pixels, decode
 from recyclelora.data.writing import Progress, alone_in, in_processes, save_whole
 from recyclelora.errors import InputError
 
+Found = TypeVar("Found")
 _MADE_OF, _PREDICTOR = 270, 317  # TIFF's tags for a description and for what is done before compression
 _HORIZONTAL = 2  # each value less the one to its left
 _END = 32  # bytes: Adler-32 and the CRC of the last piece of pixels, 8 bytes, before the last chunk, 12 bytes
@@ -28,9 +30,19 @@ SPARE = 1.2  # copies are up to so many times as large as their originals (ours:
 
 def read_copy(path: Path, *, folder: Path, copies: Path) -> Pixels | None:
     """The pixels of a file of the set in `folder`, from its copy below `copies`; None where that has none of it."""
+    return _look(path, folder, copies, np.array)
+
+
+def is_copied(path: Path, folder: Path, copies: Path) -> bool:
+    """Whether `read_copy` would find one."""
+    return _look(path, folder, copies, lambda file: True) or False
+
+
+def _look(path: Path, folder: Path, copies: Path, take: Callable[[PillowImage.Image], Found]) -> Found | None:
+    """What `take` takes of the copy of a file; None where there is none of what the file is now."""
     try:
         with PillowImage.open(_place(path, folder, copies), formats=("TIFF",)) as file:
-            return np.array(file) if file.tag_v2.get(_MADE_OF) == _state(path) else None  # type: ignore[attr-defined]
+            return take(file) if file.tag_v2.get(_MADE_OF) == _state(path) else None  # type: ignore[attr-defined]
     except UNREADABLE:
         return None
 
@@ -45,27 +57,13 @@ def make_copies(
     """
     try:
         copies.mkdir(parents=True, exist_ok=True)
-        _check_room([path for pair in pairs for path in (pair.image, pair.label)], folder, copies)
         with alone_in(copies):
-            for torn in copies.rglob(".*"):  # left by a process that was killed
-                torn.unlink()
-            todo = [pair for pair in pairs if _lacking(pair, folder, copies)]
-            copy = partial(_copy_pair, stored=stored, folder=folder, copies=copies)
+            todo = [(pair, lacking) for pair in pairs if (lacking := _lacking(pair, folder, copies))]
+            _check_room([path for _, lacking in todo for path in lacking], copies)
+            copy = partial(_copy, stored=stored, folder=folder, copies=copies)
             yield from in_processes(copy, todo, len(pairs), workers)
     except OSError as error:
         raise InputError(f"cannot write {error.filename or copies}: {error.strerror}") from error
-
-
-def _copy_pair(pair: Pair, *, stored: LabelFormat, folder: Path, copies: Path) -> None:
-    states = {path: _state(path) for path in (pair.image, pair.label)}  # before: what is replaced meanwhile is another
-    image, ids = decode_pair(pair, stored)
-    encode_pair(pair, image, ids, stored)  # only what is sound is copied
-    pixels = {pair.image: (image, {_PREDICTOR: _HORIZONTAL}), pair.label: (ids, {})}
-    for path in _lacking(pair, folder, copies):
-        place, (values, tags) = _place(path, folder, copies), pixels[path]
-        place.parent.mkdir(parents=True, exist_ok=True)
-        save_whole(PillowImage.fromarray(values), place, format="TIFF", compression="zstd",
-                   tiffinfo={_MADE_OF: states[path], **tags})  # fmt: skip
 
 
 def _lacking(pair: Pair, folder: Path, copies: Path) -> list[Path]:
@@ -73,28 +71,32 @@ def _lacking(pair: Pair, folder: Path, copies: Path) -> list[Path]:
     return [path for path in slow if not is_copied(path, folder, copies)]
 
 
-def _check_room(paths: Sequence[Path], folder: Path, copies: Path) -> None:
-    need = SPARE * sum(os.stat(path).st_size for path in paths
-                       if _is_slow(path, folder) and not _place(path, folder, copies).exists())  # fmt: skip
+def _check_room(paths: Sequence[Path], copies: Path) -> None:
+    need = SPARE * sum(os.stat(path).st_size for path in paths)
     free = shutil.disk_usage(copies).free
     if need > free:
         raise InputError(f"{copies}: the copies need up to {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
                          "choose another cache folder (RECYCLELORA_CACHE)")  # fmt: skip
 
 
+def _copy(lacking: tuple[Pair, list[Path]], *, stored: LabelFormat, folder: Path, copies: Path) -> None:
+    """Copy those files of a pair."""
+    pair, paths = lacking
+    states = {path: _state(path) for path in paths}  # before: what is replaced meanwhile is another
+    image, ids = decode_pair(pair, stored)
+    encode_pair(pair, image, ids, stored)  # only what is sound is copied
+    pixels = {pair.image: (image, {_PREDICTOR: _HORIZONTAL}), pair.label: (ids, {})}
+    for path in paths:
+        place, (values, tags) = _place(path, folder, copies), pixels[path]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save_whole(PillowImage.fromarray(values), place, format="TIFF", compression="zstd",
+                   tiffinfo={_MADE_OF: states[path], **tags})  # fmt: skip
+
+
 def _is_slow(path: Path, folder: Path) -> bool:
     """A JPEG decodes ten times as fast, and its pixels would need ten times the room. What a declaration points to
     outside the set has no place among the copies."""
     return path.suffix.lower() == ".png" and path.is_relative_to(folder)
-
-
-def is_copied(path: Path, folder: Path, copies: Path) -> bool:
-    """Whether `read_copy` would find one."""
-    try:
-        with PillowImage.open(_place(path, folder, copies), formats=("TIFF",)) as file:
-            return file.tag_v2.get(_MADE_OF) == _state(path)  # type: ignore[attr-defined, no-any-return]
-    except UNREADABLE:
-        return False
 
 
 def _place(path: Path, folder: Path, copies: Path) -> Path:

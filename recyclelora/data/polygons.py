@@ -45,8 +45,6 @@ def prepare_idd(folder: Path, split: str, *, workers: int) -> Generator[Progress
         with alone_in(place):
             todo = [path for path in polygons if not drawn_from(path).exists()]
             yield from in_processes(draw_file, todo, len(polygons), workers)
-            for torn in place.glob("*/.*"):  # left by a process that was killed
-                torn.unlink()
     except OSError as error:
         raise InputError(f"cannot write {error.filename or place}: {error.strerror}") from error
 

@@ -40,8 +40,6 @@ def prepare_mapillary(folder: Path, *, workers: int) -> Generator[Progress, None
             todo = [p for p in pairs if not (_image_of(p, images).exists() and _label_of(p, labels).exists())]
             halve = partial(_halve, stored=stored, images=images, labels=labels)
             yield from in_processes(halve, todo, len(pairs), workers)
-            for torn in part.glob("*/.*"):  # left by a process that was killed
-                torn.unlink()
             os.rename(part, whole)
     except OSError as error:
         raise InputError(f"cannot write {error.filename or part}: {error.strerror}") from error

@@ -16,11 +16,12 @@ from recyclelora.errors import InputError
 
 Item = TypeVar("Item")
 Progress = tuple[int, int]  # done, of how many
+_UNFINISHED = ".unfinished-"  # hidden, so that readers pass over them; a name of ours, so that no others are removed
 
 
 def save_whole(picture: PillowImage.Image, path: Path, **options: Any) -> None:
-    """Others see all of the file or nothing. Hidden while it grows: readers pass over such files."""
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".")
+    """Others see all of the file or nothing."""
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
             picture.save(file, **options)
@@ -50,10 +51,13 @@ def in_processes(
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Raises InputError while another process writes in this folder. The lock dies with its process."""
+    """Hold this folder, without what a process that was killed left unfinished anywhere below it. Raises InputError
+    while another process writes here. The lock dies with its process."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for torn in folder.rglob(f"{_UNFINISHED}*"):
+            torn.unlink()
         yield
     except BlockingIOError:
         raise InputError(f"{folder}: another process is writing these copies; wait for it to end") from None

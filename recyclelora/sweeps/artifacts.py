@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from recyclelora.adapters import AdapterError, load_adapter, load_rein, save_adapter, save_rein
 from recyclelora.adapters.writing import write_tensors
@@ -96,11 +97,15 @@ def space_of(about: dict[str, str], path: Path) -> LabelSpace:
 
 def _fill_head(segmentor: Segmentor, head: dict, path: Path) -> None:  # type: ignore[type-arg]
     expected = {name: tensor for name, tensor in segmentor.state_dict().items() if not name.startswith("vit.")}
-    wrong = sorted(expected.keys() ^ head.keys()) or [
-        name for name, tensor in head.items() if tensor.shape != expected[name].shape]
-    if wrong:
+    if wrong := misfits(head, expected):
         raise InputError(f"{path}: does not fit the head of {CONFIG} at {wrong[0]}")
     segmentor.load_state_dict(head, strict=False)
+
+
+def misfits(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """The names that only one side has; if there are none, those of another shape."""
+    return sorted(expected.keys() ^ tensors.keys()) or sorted(
+        name for name, tensor in tensors.items() if tensor.shape != expected[name].shape)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -29,7 +29,7 @@ from recyclelora.models.segmentor import HeadShape, build_segmentor
 from recyclelora.models.transplants import transplant_recyclelora, transplant_rein
 from recyclelora.models.weights import resolve_weights
 from recyclelora.settings import Settings
-from recyclelora.sweeps.artifacts import BACKBONE, CONFIG, save_model, write_atomically
+from recyclelora.sweeps.artifacts import BACKBONE, CONFIG, misfits, save_model, write_atomically
 from recyclelora.sweeps.build import Identity
 
 SIDE, PATCH = 512, 16  # of files without a backbone: what the three codes train with
@@ -237,10 +237,7 @@ def _window_keys(side: int) -> dict[str, Plain]:
 def _save(work: _Work, vit: nn.Module, keys: dict[str, Plain], pretrained: Path) -> None:
     checkpoint, layout = work.checkpoint, work.layout
     segmentor = build_segmentor(vit, num_classes=len(work.space.classes), head=work.shape)
-    expected = segmentor.head.state_dict()
-    wrong = sorted(expected.keys() ^ layout.head.keys()) or sorted(
-        name for name, tensor in layout.head.items() if tensor.shape != expected[name].shape)
-    if wrong:
+    if wrong := misfits(layout.head, segmentor.head.state_dict()):
         raise InputError(f"{len(wrong)} tensors of its head are missing, too many or of another size, the first "
                          f"{wrong[0]}; supported is mmdet's Mask2Former on 3 levels")
     segmentor.head.load_state_dict(layout.head)

@@ -6,13 +6,11 @@ from functools import partial
 from threading import Timer
 from typing import TypeVar
 
-from rich.console import Console
-
 from recyclelora.config import Config
 from recyclelora.data.datasets import DomainData
 from recyclelora.errors import InputError
 from recyclelora.sweeps.places import Places
-from recyclelora.verbs.room import watched
+from recyclelora.verbs.room import ERRORS, watched
 
 PATIENCE = 2.0  # seconds of silence
 Item = TypeVar("Item")
@@ -38,12 +36,12 @@ def fingerprint_of(data: DomainData, places: Places) -> str:
 
 def told(items: Iterable[Item], total: int, what: str, note: str) -> Iterator[Item]:
     """The items, `watched`; where there is no terminal, with one line of news if they take longer than PATIENCE."""
-    console, done = Console(stderr=True, soft_wrap=True), 0
-    if console.is_terminal:
+    done = 0
+    if ERRORS.is_terminal:
         yield from watched(items, total, f"{what}, once")
         return
-    timer = Timer(PATIENCE, lambda: console.print(f"{what}: {done:,} of {total:,}; {note}", highlight=False,
-                                                  markup=False))
+    timer = Timer(PATIENCE, lambda: ERRORS.print(f"{what}: {done:,} of {total:,}; {note}", highlight=False,
+                                                 markup=False))
     timer.daemon = True
     timer.start()
     try:

@@ -18,6 +18,7 @@ from recyclelora.sweeps.places import Places
 from recyclelora.verbs.room import CONSOLE, places_of, watched
 
 OF_CHECK = ("images", "sheet", "json")
+WORKERS = os.cpu_count() or 1
 LARGE = 500_000  # bytes of a PNG file whose decoding is most of what a training sample costs
 
 
@@ -33,24 +34,31 @@ def prepare_data(domain: str, given: argparse.Namespace) -> int:
         raise InputError(f"{domain} is rendered: there is nothing to prepare")
     if given.split:
         check_split(domain, given.split, tuple(known.domains[domain]))
-    folder, workers = find_folder(known, domain, places.data_root), os.cpu_count() or 1
-    if known == MAPILLARY and given.split in (None, "val"):
-        total = _make(prepare_mapillary(folder, workers=workers), "half-size copies")
-        CONSOLE.print(f"{total:,} half-size images and labels are in {folder / HALF}", highlight=False)
+    folder = find_folder(known, domain, places.data_root)
     splits = [given.split] if given.split else list(known.domains[domain])
-    for split in splits if known == IDD else ():
+    if known == MAPILLARY and "val" in splits:
+        total = _make(prepare_mapillary(folder, workers=WORKERS), "half-size copies")
+        CONSOLE.print(f"{total:,} half-size images and labels are in {folder / HALF}", highlight=False)
+    if known == IDD:
+        _draw_labels(folder, domain, splits)
+    _copy(known, folder, domain, ["train"] if known.held_out else splits, copies_of(known, places.cache))
+    return 0
+
+
+def _draw_labels(folder: Path, domain: str, splits: Sequence[str]) -> None:
+    for split in splits:
         if wants_labels(folder, split):
-            total = _make(prepare_idd(folder, split, workers=workers), f"labels of {domain} {split}")
+            total = _make(prepare_idd(folder, split, workers=WORKERS), f"labels of {domain} {split}")
             CONSOLE.print(f"{total:,} label files, drawn from the polygons, are in {folder / 'gtFine' / split}",
                           highlight=False)  # fmt: skip
-    splits = ["train"] if known.held_out else splits
-    copies = copies_of(known, places.cache)
+
+
+def _copy(known: DataSet, folder: Path, domain: str, splits: Sequence[str], copies: Path) -> None:
     for split, (pairs, stored) in _listings(known, folder, domain, splits).items():
-        making = make_copies(pairs, stored, folder=folder, copies=copies, workers=workers)
+        making = make_copies(pairs, stored, folder=folder, copies=copies, workers=WORKERS)
         total = _make(making, f"copies of {domain} {split}")
         CONSOLE.print(f"{domain} {split}: {total:,} images and labels; those in PNG files will be read from the copies "
                       f"in {copies}", highlight=False)  # fmt: skip
-    return 0
 
 
 def is_slow(domain: str, places: Places) -> bool:
