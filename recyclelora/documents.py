@@ -15,6 +15,8 @@ MAX_NODES = 20_000  # aliases included, each time they are used: an alias bomb i
 
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 
+NAME = re.compile(r"[A-Za-z0-9._-]{1,80}")  # safe in paths, in MLflow's tag keys and in its search filters
+
 
 _TAG = "tag:yaml.org,2002:"
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
@@ -148,3 +150,10 @@ def _siblings(path: Path) -> str:
     if not folder.is_dir():
         return f" (no folder {folder} either)"
     return nearest(path.name, [sibling.name for sibling in folder.glob("*.yaml")])
+
+
+def check_name(name: str, kind: str) -> str:
+    """The name, if it is plain. Raises InputError."""
+    if not NAME.fullmatch(name) or name in (".", ".."):
+        raise InputError(f"{kind} {name[:90]!r}: its name may have letters, digits, '.', '_' and '-' only, 80 at most")
+    return name

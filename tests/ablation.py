@@ -2,9 +2,9 @@
 
 import random
 
-from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.runs import Sweep
+from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.run import Sweep
+from recyclelora.trials.record import Record
 
 TARGETS = ["scenes-night", "scenes-fog"]
 TAGS = {"protocol": "native size, window 112x84 stride 56x56, test split, all images", "selection": "last",

@@ -22,11 +22,11 @@ from pathlib import Path
 
 import mlflow
 
-from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.statement import Expectation, Statement, dump_statement
-from recyclelora.sweeps.store import Store
-from recyclelora.sweeps.texts import encode
-from recyclelora.sweeps.tracking import Tracker
+from recyclelora.runs.encoding import encode
+from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.store import Store
+from recyclelora.runs.tracking import Tracker
+from recyclelora.spaces.statement import Expectation, Statement, dump_statement
 from recyclelora.tables import formats, tables
 from tests.ablation import record
 

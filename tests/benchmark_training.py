@@ -17,10 +17,10 @@ import torch
 from recyclelora.adapters.lora import adapt
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import HeadShape, build_segmentor
-from recyclelora.sweeps.device import forget_peak, peak_memory
 from recyclelora.training.execution import compile_blocks, recompute_activations
 from recyclelora.training.loop import train
 from recyclelora.training.optim import build_optimiser, parameter_groups
+from recyclelora.trials.device import forget_peak, peak_memory
 
 OPTIONS = ("plain", "activation_checkpointing", "accumulate", "bfloat16", "compile")
 

@@ -15,8 +15,8 @@ from recyclelora.adapters import adapt, adapted_layers, load_adapter, measure_mo
 from recyclelora.adapters.diagnostics import mean_cosines
 from recyclelora.errors import InputError
 from recyclelora.models.backbones import build_backbone
-from recyclelora.sweeps import build
-from recyclelora.sweeps.analysis import (
+from recyclelora.trials import build
+from recyclelora.trials.analysis import (
     FILES,
     analyse,
     analyse_finished,
@@ -27,10 +27,11 @@ from recyclelora.sweeps.analysis import (
     read_analysis,
     series_of,
 )
-from recyclelora.sweeps.artifacts import load_model
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.trial import run
+from recyclelora.trials.artifacts import load_model
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.record import Record
+from recyclelora.trials.trial import run
+from recyclelora.writing import UNFINISHED
 from tests.narrow import backbone, images, perturb
 from tests.tiny_config import tiny
 
@@ -38,9 +39,9 @@ from tests.tiny_config import tiny
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Record, Path]:
     """A trial of two iterations, and its folder."""
-    places = Places(tmp_path_factory.mktemp("ended"), cache, None)
-    record = run(tiny(training__iterations=2, evaluation__every=2), places)
-    return record, places.trial(record.fingerprint)
+    paths = Paths(tmp_path_factory.mktemp("ended"), cache, None)
+    record = run(tiny(training__iterations=2, evaluation__every=2), paths)
+    return record, paths.trial(record.fingerprint)
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_a_finished_trial_gives_what_it_wrote_itself(ended: tuple[Record, Path],
     assert written is not None and found.summary == written.summary and found.layers == written.layers
     for name in FILES:
         assert (copied / name).read_bytes() == (ended[1] / name).read_bytes(), name
-    assert not list(copied.glob("*.tmp")) and not list(copied.glob(".*.tmp"))
+    assert not list(copied.glob(f"{UNFINISHED}*"))
 
 
 def test_series_are_the_layers_in_order(ended: tuple[Record, Path]) -> None:
@@ -102,9 +103,9 @@ def test_without_the_data_there_is_no_picture(copied: Path, cache: Path) -> None
 
 
 def test_a_frozen_backbone_has_nothing_to_analyse(tmp_path: Path, cache: Path) -> None:
-    places = Places(tmp_path, cache, None)
-    record = run(tiny(adapter__method="frozen", training__iterations=1, evaluation__every=1), places)
-    folder = places.trial(record.fingerprint)
+    paths = Paths(tmp_path, cache, None)
+    record = run(tiny(adapter__method="frozen", training__iterations=1, evaluation__every=1), paths)
+    folder = paths.trial(record.fingerprint)
     assert not any(name.startswith("adapter") for name in record.metrics)
     assert analyse_finished(folder, cache) == ({}, [], {}) and read_analysis(folder) is None
     assert not any((folder / name).exists() for name in FILES)
@@ -123,7 +124,7 @@ def test_a_damaged_analysis_is_refused(ended: tuple[Record, Path], copied: Path,
 
 def test_what_is_not_a_number_never_gets_into_a_file(tmp_path: Path, cache: Path) -> None:
     record = run(tiny(adapter__init="kaiming", adapter__sub__rank=1, training__iterations=1, evaluation__every=1),
-                 Places(tmp_path, cache, None))
+                 Paths(tmp_path, cache, None))
     assert record.outcome == "finished"
     text = (tmp_path / "trials" / record.fingerprint / FILES[0]).read_text()
     json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} in the file"))
@@ -191,7 +192,7 @@ def test_the_picture(ended: tuple[Record, Path], cache: Path, tmp_path: Path) ->
         assert picture.format == "PNG" and picture.width == 12 + 4 * 252
         pixels = np.asarray(picture.convert("RGB"))
     model = load_model(ended[1], cache)
-    domains = build.open_domains(model.config, Places(tmp_path, cache, None))
+    domains = build.open_domains(model.config, Paths(tmp_path, cache, None))
     data = domains.targets["scenes-night"]
     before = {name: tensor.clone() for name, tensor in model.segmentor.state_dict().items()}
     torch.manual_seed(5)
@@ -207,7 +208,7 @@ def test_the_picture(ended: tuple[Record, Path], cache: Path, tmp_path: Path) ->
 
 
 def test_one_adapter_has_one_column(tmp_path: Path, cache: Path) -> None:
-    record = run(tiny(adapter__sub__rank=0, training__iterations=1, evaluation__every=1), Places(tmp_path, cache, None))
+    record = run(tiny(adapter__sub__rank=0, training__iterations=1, evaluation__every=1), Paths(tmp_path, cache, None))
     assert not any("between" in name or name.endswith(("/sub", "/both")) for name in record.metrics if "adapter/" in name)
     folder = tmp_path / "trials" / record.fingerprint
     with PillowImage.open(folder / FILES[2]) as picture:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from recyclelora.config import Config
-from recyclelora.sweeps import trial
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.record import Record
+from recyclelora.trials import trial
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.record import Record
 from tests.elsewhere import Elsewhere, second_device
 from tests.tiny_config import tiny
 
@@ -33,7 +33,7 @@ def test_two_devices_do_not_mix() -> None:
 
 def run_on(device: torch.device, config: Config, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
     monkeypatch.setattr(trial, "choose_device", lambda gpus: device)
-    return trial.run(config, Places(folder, cache, None))
+    return trial.run(config, Paths(folder, cache, None))
 
 
 @pytest.mark.slow

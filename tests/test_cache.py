@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from recyclelora.adapters.cache import Factorisation, combined_digest, tensor_digest
+from recyclelora.adapters.cache import Factorisation
 from recyclelora.adapters.lowrank import lowrank
+from recyclelora.adapters.tensor_files import combined_digest, tensor_digest
 
 
 def weight(shape: tuple[int, int] = (40, 24), seed: int = 0) -> Tensor:

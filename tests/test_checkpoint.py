@@ -20,6 +20,7 @@ from recyclelora.training.checkpoint import CURRENT, PREVIOUS, digest, load_chec
 from recyclelora.training.loop import train
 from recyclelora.training.optim import build_optimiser, parameter_groups
 from recyclelora.training.precision import build_scaler
+from recyclelora.writing import UNFINISHED
 from tests.tiny import tiny_batches, tiny_segmentor
 
 MINE = "0123456789abcdef"
@@ -299,7 +300,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path, monkeypa
     assert load_checkpoint(tmp_path, again, again_optimiser, fingerprint=MINE) == 2
     assert state(again, again_optimiser) == state(model, optimiser)
     save_checkpoint(tmp_path, model, optimiser, 3, fingerprint=MINE)  # what was left does not stand in the way
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(f"{UNFINISHED}*"))
     assert load_checkpoint(tmp_path, again, again_optimiser, fingerprint=MINE) == 3
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from recyclelora.cli import BAD_INPUT, VERBS, build_parser, main
 from recyclelora.documents import dump
-from recyclelora.verbs.room import CONSOLE
+from recyclelora.verbs.console import CONSOLE
 from tests.tiny_config import TINY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -305,8 +305,8 @@ def test_the_readme_names_real_files_and_verbs() -> None:
 
 
 def test_the_space_of_the_readme_is_a_space(tmp_path: Path) -> None:
-    from recyclelora.sweeps.space import expand
-    from recyclelora.sweeps.spacefile import read_space
+    from recyclelora.spaces.space import expand
+    from recyclelora.spaces.space_file import read_space
 
     for folder in ("search_spaces", "experiments"):  # beside the files that they name
         shutil.copytree(ROOT / folder, tmp_path / folder)

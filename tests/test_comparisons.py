@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.statement import Expectation, Statement
+from recyclelora.spaces.statement import Expectation, Statement
 from recyclelora.tables.cells import Cell, group
 from recyclelora.tables.comparisons import Verdict, baseline_of, compare, describe, judge, metrics_compared
 from tests.ablation import noisy, ordinary, record, scored

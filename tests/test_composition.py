@@ -2,7 +2,7 @@
 
 import pytest
 
-from recyclelora.sweeps.statement import Expectation, Statement
+from recyclelora.spaces.statement import Expectation, Statement
 from recyclelora.tables.composition import Gallery, Material, draw
 from tests.test_figures import cell
 

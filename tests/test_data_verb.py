@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from recyclelora.cli import main
-from recyclelora.data.census import Census, inspect
 from recyclelora.data.datasets import DOMAINS, open_domain
-from recyclelora.sweeps.places import Places
+from recyclelora.data.inspection import Census, inspect
+from recyclelora.trials.paths import Paths
 from recyclelora.verbs import preparing
 from tests import trees
 from tests.test_declared import WHOLE
@@ -191,13 +191,13 @@ def test_what_cannot_be_done_is_one_line(call: Call, words: list[str], complaint
 def test_large_png_files_without_copies_are_slow(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     trees.write_gtav(tmp_path)
     trees.write_bdd100k(tmp_path)
-    places = Places(tmp_path / "results", tmp_path / "cache", tmp_path)
-    assert not preparing.is_slow("gtav", places), "these are small"
+    paths = Paths(tmp_path / "results", tmp_path / "cache", tmp_path)
+    assert not preparing.is_slow("gtav", paths), "these are small"
     monkeypatch.setattr(preparing, "LARGE", 10)
     slow = ("gtav", "bdd100k", "scenes-day", "cityscapes", "nowhere")
-    assert [name for name in slow if preparing.is_slow(name, places)] == ["gtav"]
+    assert [name for name in slow if preparing.is_slow(name, paths)] == ["gtav"]
     code, output, _ = call("prepare", "gtav")
-    assert code == 0 and "gtav train: 12 images and labels" in output and not preparing.is_slow("gtav", places)
+    assert code == 0 and "gtav train: 12 images and labels" in output and not preparing.is_slow("gtav", paths)
 
 
 def test_half_size_copies_are_made_once(tmp_path: Path, call: Call) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recyclelora.data import scenes
+from recyclelora import scenes
 from recyclelora.data.datasets import DOMAINS, DomainData, open_domain
 from recyclelora.data.labels import CAMVID11, CITYSCAPES19
 from recyclelora.errors import InputError

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recyclelora.sweeps.device import num_workers
+from recyclelora.trials.device import num_workers
 
 
 @pytest.mark.parametrize(("given", "cpus", "device", "expected"), [

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.statement import Statement
+from recyclelora.runs.plan import PlannedCell
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables.cells import group
 from recyclelora.tables.comparisons import compare
 from recyclelora.tables.differences import tabulate_differences
 from recyclelora.tables.sheet import Number, Sheet
 from recyclelora.tables.statistics import detectable_difference
+from recyclelora.trials.record import Record
 from tests.ablation import TARGETS, noisy, ordinary, planned, record, scored
 
 MEAN = "miou/target_mean"

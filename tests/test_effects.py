@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from recyclelora.sweeps.design import label_of
-from recyclelora.sweeps.statement import Statement
+from recyclelora.spaces.design import label_of
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables.cells import Cell, group
 from recyclelora.tables.effects import cross, tabulate_effects
 from recyclelora.tables.sheet import Number

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from recyclelora.cli import BAD_INPUT, main
+from recyclelora.costs import evaluations
+from recyclelora.costs.evaluations import Scored, look_at, native_size, windows_of
 from recyclelora.data.labels import Common
 from recyclelora.documents import dump
 from recyclelora.settings import Settings
-from recyclelora.sweeps import evaluations
-from recyclelora.sweeps.build import Places, open_domains
-from recyclelora.sweeps.evaluations import Scored, look_at, native_size, windows_of
-from recyclelora.sweeps.scores import moments, score_during, score_finally
 from recyclelora.training.evaluation import num_windows
-from recyclelora.verbs.room import CONSOLE
+from recyclelora.trials.build import Paths, open_domains
+from recyclelora.trials.scores import moments, score_during, score_finally
+from recyclelora.verbs.console import CONSOLE
 from tests.test_evaluation import FIVE, KEEP, Seer, draw, scan
 from tests.tiny_config import TINY, tiny
 
@@ -40,7 +40,7 @@ def test_a_trial_is_scored_as_often_as_counted(cache: Path, tmp_path: Path, sele
     config = tiny(data__source="scenes-day+scenes-dusk", data__targets=["scenes-fog"], data__train_images=None,
                   evaluation__images=2, evaluation__size=[90, 120], evaluation__scales=[0.5, 1.0],
                   evaluation__flip=True, evaluation__selection=selection, training__iterations=7)
-    domains, during, final = open_domains(config, Places(tmp_path, cache, None)), Seer(19), Seer(19)
+    domains, during, final = open_domains(config, Paths(tmp_path, cache, None)), Seer(19), Seer(19)
     for iteration in range(1, 8):
         if iteration % 3 == 0 or iteration == 7:
             score_during(during, config, domains, CPU)

@@ -7,10 +7,10 @@ import pytest
 from recyclelora.config import Config, identity
 from recyclelora.documents import read
 from recyclelora.errors import InputError
-from recyclelora.sweeps.design import add_one_in, leave_one_out, one_factor
-from recyclelora.sweeps.space import Space, expand
-from recyclelora.sweeps.spacefile import read_space
-from recyclelora.sweeps.statement import Expectation, Target, dump_statement, parse_statement
+from recyclelora.spaces.design import add_one_in, leave_one_out, one_factor
+from recyclelora.spaces.space import Space, expand
+from recyclelora.spaces.space_file import read_space
+from recyclelora.spaces.statement import Expectation, Target, dump_statement, parse_statement
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = [pytest.param(path, at, id=f"{path.stem}-{at}") for path in sorted((ROOT / "experiments").glob("*.yaml"))

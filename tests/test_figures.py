@@ -19,7 +19,6 @@ import pytest
 from PIL import Image
 
 from recyclelora.adapters.diagnostics import DEFINITIONS
-from recyclelora.sweeps.record import Record
 from recyclelora.tables import figures
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import Comparison
@@ -27,6 +26,7 @@ from recyclelora.tables.effects import Crossing
 from recyclelora.tables.factorial import factorial_effects
 from recyclelora.tables.figures import Drawing, canvas
 from recyclelora.tables.statistics import mean_sd, paired_difference
+from recyclelora.trials.record import Record
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -111,7 +111,7 @@ def scale(drawing: Drawing, axis: str, panel: int = 0) -> Callable[[float], floa
 
 
 def marks(drawing: Drawing, colour: str, panel: int = 0) -> list[tuple[float, float]]:
-    """Places of the marks with that edge colour, in pixels."""
+    """Paths of the marks with that edge colour, in pixels."""
     axes = [group for group in ET.fromstring(drawing.svg).iter(f"{SVG}g") if group.get("id") == f"axes_{panel + 1}"]
     return [(float(use.get("x")), float(use.get("y"))) for use in axes[0].iter(f"{SVG}use")
             if f"stroke: {colour}" in use.get("style", "")]

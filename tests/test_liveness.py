@@ -9,13 +9,13 @@ import torch
 
 from recyclelora.config import Config
 from recyclelora.settings import Settings
-from recyclelora.sweeps import build
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.space import Space, expand
-from recyclelora.sweeps.spacefile import _probes, read_space
-from recyclelora.sweeps.trial import _batches, groups_of, schedule_of
+from recyclelora.spaces.space import Space, expand
+from recyclelora.spaces.space_file import _probes, read_space
 from recyclelora.training.checkpoint import digest
 from recyclelora.training.optim import apply_schedule, build_optimiser
+from recyclelora.trials import build
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.trial import _batches, groups_of, schedule_of
 from tests.test_config import NEEDED, OF_METHOD, OTHER
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,11 +28,11 @@ def cases() -> list[Any]:
             for space in SPACES for parameter in space.parameters]
 
 
-def signature(config: Config, places: Places) -> dict[str, Any]:
+def signature(config: Config, paths: Paths) -> dict[str, Any]:
     """Everything training is made of: the start, who is trained at which rate and when, the data, the protocol."""
-    domains = build.open_domains(config, places)
-    weights = build.find_weights(config, places.cache).path if config.backbone.name in NEEDS else None
-    segmentor = build.build(config, weights, places.cache, len(domains.train.space.classes))  # type: ignore[arg-type]
+    domains = build.open_domains(config, paths)
+    weights = build.find_weights(config, paths.cache).path if config.backbone.name in NEEDS else None
+    segmentor = build.build(config, weights, paths.cache, len(domains.train.space.classes))  # type: ignore[arg-type]
     optimiser = build_optimiser(groups_of(segmentor, config))
     rates = [apply_schedule(optimiser, iteration, total=config.training.iterations, **schedule_of(config))
              for iteration in (1, config.training.iterations // 2)]
@@ -55,13 +55,13 @@ def test_a_swept_knob_changes_what_is_trained(space: Space, key: str, tmp_path: 
     drop = [later.key for later in space.parameters if later.key in other and not later.applies({**_flat(space), **other})]
     for dead in drop:
         del other[dead]
-    places = Places(tmp_path, cache, None)
-    configs = [_near(space.resolve(point, space.seeds[0]), places) for point in (one, other)]
+    paths = Paths(tmp_path, cache, None)
+    configs = [_near(space.resolve(point, space.seeds[0]), paths) for point in (one, other)]
     if key == "backbone.name" and configs[1].backbone.name not in NEEDS:
         counts = [build._count(config.backbone, config.adapter) for config in configs]
         assert counts[0] != counts[1]
         return
-    assert signature(configs[0], places) != signature(configs[1], places)
+    assert signature(configs[0], paths) != signature(configs[1], paths)
 
 
 def _flat(space: Space) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _flat(space: Space) -> dict[str, Any]:
     return identity(space.settings.resolve())
 
 
-def _near(config: Config, places: Places) -> Config:
+def _near(config: Config, paths: Paths) -> Config:
     """The config with source and target that need no files, so that the case runs anywhere."""
     from recyclelora.config import flatten
 
@@ -97,7 +97,7 @@ LIVE = [key for key in sorted(OTHER) if key.startswith(("seed", "adapter.", "hea
 def test_every_setting_of_training_is_live(key: str, tmp_path: Path, cache: Path) -> None:
     from tests.tiny_config import TINY
 
-    places = Places(tmp_path, cache, None)
+    paths = Paths(tmp_path, cache, None)
     value = {"data.crop": [56, 42], "head.width": 64, "head.attention_heads": 8, "head.points": 32,
              "training.iterations": 8, "data.train_images": 5, "data.batch_size": 3, "adapter.sub.rank": 3,
              "head.queries": 24, "training.lr": 2e-3, "adapter.tokens": 24}.get(key, OTHER[key])
@@ -108,18 +108,18 @@ def test_every_setting_of_training_is_live(key: str, tmp_path: Path, cache: Path
     if key == "head.points":
         assert build.head_shape(one) != build.head_shape(other)
         return
-    assert signature(one, places) != signature(other, places)
+    assert signature(one, paths) != signature(other, paths)
 
 
 def test_alpha_clip_precision_and_parts_are_live(tmp_path: Path, cache: Path) -> None:
     """Knobs that act only once a step is made: the losses of the third iteration differ."""
-    from recyclelora.sweeps.trial import run
+    from recyclelora.trials.trial import run
     from tests.tiny_config import tiny
 
     def losses(**overrides: Any) -> list[float]:
         heard: list[float] = []
         config = tiny(training__iterations=3, evaluation__every=3, **overrides)
-        run(config, Places(tmp_path, cache, None), lambda progress: heard.append(progress.metrics["loss/total"]))
+        run(config, Paths(tmp_path, cache, None), lambda progress: heard.append(progress.metrics["loss/total"]))
         return heard
 
     base = losses()

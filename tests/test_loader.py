@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from recyclelora.data import scenes
+from recyclelora import scenes
 from recyclelora.data.datasets import DomainData, LabelledImages, open_domain
 from recyclelora.data.labels import CAMVID11, CITYSCAPES19, LabelSpace
 from recyclelora.data.loader import Batch, batches, concat, draws
 from recyclelora.data.transforms import Recipe, augment, normalise
 from recyclelora.errors import InputError
+from recyclelora.writing import UNFINISHED
 
 SMALL = Recipe((32, 40))
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -318,7 +319,7 @@ def test_workers_may_fill_a_cold_scene_cache_together(tmp_path: Path) -> None:
         for cache, workers in (("a", 2), ("b", 0), ("a", 0))
     ]
     assert same(made[0], made[1]) and same(made[0], made[2])
-    assert not list(tmp_path.rglob("*.tmp")) and len(list((tmp_path / "a").rglob("*.png"))) == 4
+    assert not list(tmp_path.rglob(f"{UNFINISHED}*")) and len(list((tmp_path / "a").rglob("*.png"))) == 4
 
 
 def test_camvid_trains(camvid_root: Path) -> None:

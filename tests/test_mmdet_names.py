@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from recyclelora.exchange.mmdet_names import from_mmdet, shape_of
 from recyclelora.models.mask2former import SMALL, HeadShape, Mask2FormerHead
-from recyclelora.models.mmdet_names import from_mmdet, shape_of
 from tests import literal_mmdet
 from tests.foreign_layouts import mmdet_head
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from recyclelora.data.contact_sheet import GAP, LINE, PAPER, Prediction, draw_predictions, lay_over
 from recyclelora.data.labels import CAMVID11
 from recyclelora.data.photos import name_photos, read_photo
-from recyclelora.data.sheet import GAP, LINE, PAPER, Prediction, draw_predictions, lay_over
 from recyclelora.errors import InputError
 from recyclelora.verbs.predicting import save_label
 

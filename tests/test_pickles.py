@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from recyclelora.errors import InputError
-from recyclelora.models.pickles import Discarded, read_checkpoint
+from recyclelora.exchange.pickles import Discarded, read_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,22 +9,22 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from recyclelora.config import flatten
+from recyclelora.costs import probe as probe_module
+from recyclelora.costs.probe import Timing, cost_key, probe, probe_flat, time_classes
 from recyclelora.errors import InputError
-from recyclelora.sweeps import probe as probe_module
-from recyclelora.sweeps.build import build, count_parameters, find_weights
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.probe import Timing, cost_key, probe, probe_flat, time_classes
+from recyclelora.trials.build import build, count_parameters, find_weights
+from recyclelora.trials.paths import Paths
 from tests.tiny_config import tiny
 
 
 @pytest.fixture
-def places(tmp_path: Path, cache: Path) -> Places:
-    return Places(tmp_path / "results", cache, None)
+def paths(tmp_path: Path, cache: Path) -> Paths:
+    return Paths(tmp_path / "results", cache, None)
 
 
-def test_a_probe_times_real_steps_and_keeps_nothing(places: Places) -> None:
+def test_a_probe_times_real_steps_and_keeps_nothing(paths: Paths) -> None:
     started = time.monotonic()
-    timing = probe(tiny(), places, steps=5)
+    timing = probe(tiny(), paths, steps=5)
     took = time.monotonic() - started
     assert len(timing.step_seconds) == 5 and min(timing.step_seconds) > 1e-3 and timing.note == ""
     assert sum(timing.step_seconds) + timing.start_seconds + timing.end_seconds < took and timing.end_seconds > 1e-3
@@ -33,30 +33,30 @@ def test_a_probe_times_real_steps_and_keeps_nothing(places: Places) -> None:
     parameters = 22e6 * 4  # DINOv2-S, float32
     assert parameters < timing.peak_memory_bytes < 64 * 2**30
     assert (timing.during_images, timing.final_images) == (2, 3 * (2 + 2)), "each domain's, and those of its panel"
-    assert not places.results.exists()
+    assert not paths.results.exists()
 
 
-def test_time_runs_out_after_three_steps_at_least(places: Places) -> None:
-    timing = probe(tiny(evaluation__selection="oracle", evaluation__images=5), places, steps=50, seconds=1e-6)
+def test_time_runs_out_after_three_steps_at_least(paths: Paths) -> None:
+    timing = probe(tiny(evaluation__selection="oracle", evaluation__images=5), paths, steps=50, seconds=1e-6)
     assert len(timing.step_seconds) == 3
     assert timing.note == "3 of 50 steps timed; images of 1 of 3 domains timed"
     assert (timing.during_images, timing.final_images) == (15, 15 + 9)
 
 
 @pytest.mark.slow
-def test_a_larger_crop_costs_more(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_larger_crop_costs_more(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that ticks with the arithmetic: 16 times the pixels, behind a head with the same queries."""
     with FlopCounterMode(display=False) as counter:
         monkeypatch.setattr(probe_module, "time", SimpleNamespace(monotonic=lambda: counter.get_total_flops() / 1e12))
-        small, large = (probe(tiny(data__crop=crop), places, steps=3) for crop in ([42, 56], [168, 224]))
+        small, large = (probe(tiny(data__crop=crop), paths, steps=3) for crop in ([42, 56], [168, 224]))
     assert min(large.step_seconds) > 8 * max(small.step_seconds)
 
 
-def test_a_rate_that_would_diverge_is_timed_as_well(places: Places) -> None:
-    assert len(probe(tiny(training__lr=1e30, training__clip=None), places, steps=3).step_seconds) == 3
+def test_a_rate_that_would_diverge_is_timed_as_well(paths: Paths) -> None:
+    assert len(probe(tiny(training__lr=1e30, training__clip=None), paths, steps=3).step_seconds) == 3
 
 
-def test_a_class_that_cannot_run_here_says_why(places: Places) -> None:
+def test_a_class_that_cannot_run_here_says_why(paths: Paths) -> None:
     configs = [tiny(), tiny(seed=1), tiny(data__source="camvid-day"), tiny(adapter__main__rank=385)]
     asked: list[int] = []
 
@@ -64,16 +64,16 @@ def test_a_class_that_cannot_run_here_says_why(places: Places) -> None:
         asked.append(len(arguments))
         return [Timing([1.0], 1.0, 1.0, 1.0, 1, "cpu", "", 1, 1) for _ in arguments]
 
-    timed = time_classes(configs, places, here, slots=3)
+    timed = time_classes(configs, paths, here, slots=3)
     assert len(timed) == 3 and asked == [3], "two seeds are one class, timed with as many copies as run side by side"
     assert isinstance(timed[cost_key(configs[0])], list)
     assert "DATA_ROOT" in timed[cost_key(configs[2])] and "rank 385" in timed[cost_key(configs[3])]
-    died = time_classes(configs[:1], places, lambda function, arguments: ["the worker died", *here(function, arguments[1:])], 2)
+    died = time_classes(configs[:1], paths, lambda function, arguments: ["the worker died", *here(function, arguments[1:])], 2)
     assert died == {cost_key(configs[0]): "the worker died"}, "packed like this, so would its trials"
 
 
-def test_on_a_worker_bad_input_is_an_answer(places: Places) -> None:
-    answer = probe_flat(flatten(tiny(data__source="camvid-day")), tuple(places), 3, 1.0)
+def test_on_a_worker_bad_input_is_an_answer(paths: Paths) -> None:
+    answer = probe_flat(flatten(tiny(data__source="camvid-day")), tuple(paths), 3, 1.0)
     assert isinstance(answer, str) and "DATA_ROOT" in answer
 
 
@@ -110,7 +110,7 @@ def _die(number: int) -> int:
 
 
 @pytest.mark.slow
-def test_on_a_cluster_copies_run_side_by_side(places: Places, tmp_path: Path) -> None:
+def test_on_a_cluster_copies_run_side_by_side(paths: Paths, tmp_path: Path) -> None:
     from functools import partial
 
     from recyclelora.sweeps.sweep import cluster, run_on_cluster, share_of
@@ -121,14 +121,14 @@ def test_on_a_cluster_copies_run_side_by_side(places: Places, tmp_path: Path) ->
         assert run_on_cluster(_die, [(0,), (1,)], share) == [0, "the worker died (WorkerCrashedError: killed, or out of memory)"]
 
         configs = [tiny(), tiny(seed=1), tiny(data__source="camvid-day")]
-        timed = time_classes(configs, places, partial(run_on_cluster, share=share), share.slots, steps=5)
+        timed = time_classes(configs, paths, partial(run_on_cluster, share=share), share.slots, steps=5)
     copies = timed[cost_key(configs[0])]
     assert len(copies) == share.slots == 2 and all(isinstance(copy, Timing) and len(copy.step_seconds) == 5 for copy in copies)
     assert all(copy.peak_memory_bytes < 4 * 2**30 for copy in copies), "a process of its own, that of no other trial"
     assert "DATA_ROOT" in timed[cost_key(configs[2])]
 
 
-def test_several_sources_are_timed(places: Places) -> None:
-    timing = probe(tiny(data__source="scenes-day+scenes-fog", data__train_images=[4, None]), places, steps=3)
+def test_several_sources_are_timed(paths: Paths) -> None:
+    timing = probe(tiny(data__source="scenes-day+scenes-fog", data__train_images=[4, None]), paths, steps=3)
     assert len(timing.step_seconds) == 3 and timing.note == ""
     assert timing.final_images == (4 + 2 + 2) + (3 + 2 + 2), "the sources are one domain; then the panels"

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pytest
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.statement import TABLES, Statement, Target
+from recyclelora.runs.plan import PlannedCell
+from recyclelora.spaces.statement import TABLES, Statement, Target
 from recyclelora.tables.provenance import Explanation, explain, lines
 from recyclelora.tables.sheet import Number
 from recyclelora.tables.tables import build
+from recyclelora.trials.record import Record
 from tests.ablation import ordinary, planned, record, sweep
 
 MEAN = "miou/target_mean"

@@ -23,11 +23,11 @@ from recyclelora.errors import InputError
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
 from recyclelora.settings import Settings
-from recyclelora.sweeps import build
-from recyclelora.sweeps.artifacts import load_model
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.trial import run
 from recyclelora.training.optim import parameter_groups
+from recyclelora.trials import build
+from recyclelora.trials.artifacts import load_model
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.trial import run
 from tests.narrow import backbone, images, trained
 from tests.tiny import tiny_batches, tiny_segmentor
 from tests.tiny_config import TINY, tiny
@@ -227,13 +227,13 @@ def test_the_width_of_the_vit_and_meta() -> None:
 @pytest.mark.slow
 def test_a_trial_trains_saves_and_loads(tmp_path: Path, cache: Path) -> None:
     config = tiny(adapter__method="rein", adapter__tokens=20, adapter__rank=4, training__iterations=3)
-    places = Places(tmp_path, cache, None)
-    record = run(config, places)
+    paths = Paths(tmp_path, cache, None)
+    record = run(config, paths)
     assert record.outcome == "finished" and record.metrics["params/adapter"] > 0
-    model = load_model(places.trial(record.fingerprint), cache)
-    assert run(config, places).metrics == record.metrics, "found, not trained again"
-    from recyclelora.sweeps.scores import score_finally
-    domains = build.open_domains(config, places)
+    model = load_model(paths.trial(record.fingerprint), cache)
+    assert run(config, paths).metrics == record.metrics, "found, not trained again"
+    from recyclelora.trials.scores import score_finally
+    domains = build.open_domains(config, paths)
     again = score_finally(model.segmentor, config, domains, torch.device("cpu"), tmp_path)
     assert {key: value for key, value in record.metrics.items() if key in again} == again
 

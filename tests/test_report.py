@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.record import Record
 from recyclelora.tables import figures, report
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import Comparison, Word
@@ -23,6 +22,7 @@ from recyclelora.tables.figures import canvas
 from recyclelora.tables.report import Page, Panel, Plate, RunLine, render
 from recyclelora.tables.sheet import Column, Number, RunRef, Sheet, SheetRow
 from recyclelora.tables.statistics import paired_difference
+from recyclelora.trials.record import Record
 
 METRIC = "miou/target_mean"
 STORE = "http://127.0.0.1:5000/#/experiments/1/runs/"

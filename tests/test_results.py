@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.statement import Statement, Target
+from recyclelora.spaces.statement import Statement, Target
 from recyclelora.tables.cells import group
 from recyclelora.tables.leads import mark_leads
 from recyclelora.tables.measures import recorded

@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from recyclelora.adapters.lowrank import AdapterError
+from recyclelora.adapters.adapter_error import AdapterError
 from recyclelora.adapters.roles import EVERY_LINEAR, ROLES, linears, select
 
 FUSED = {"attn.qkv": "qkv", "attn.proj": "proj", "mlp.fc1": "fc1", "mlp.fc2": "fc2"}

@@ -7,13 +7,13 @@ from itertools import product
 import numpy as np
 import pytest
 
-from recyclelora.data import scenes
-from recyclelora.data.scenes.camera import Camera, bend, clip_near, pixel_axes, to_pixels
-from recyclelora.data.scenes.layout import build_scene
-from recyclelora.data.scenes.mesh import Id, Placement, Sketch, box, join
-from recyclelora.data.scenes.raster import Light, render_mesh, vote
-from recyclelora.data.scenes.textures import Material
+from recyclelora import scenes
 from recyclelora.errors import InputError
+from recyclelora.scenes.camera import Camera, bend, clip_near, pixel_axes, to_pixels
+from recyclelora.scenes.layout import build_scene
+from recyclelora.scenes.mesh import Id, Placement, Sketch, box, join
+from recyclelora.scenes.raster import Light, render_mesh, vote
+from recyclelora.scenes.textures import Material
 
 SAME_GEOMETRY = ("day", "night", "fog", "rain", "snow", "dusk")
 FEW = 8  # images per domain: every test of the pictures shares these
@@ -40,7 +40,7 @@ def count(labels):
 
 def test_a_fresh_process_renders_the_same_bytes_and_needs_no_torch():
     code = (
-        "import hashlib, sys; from recyclelora.data.scenes import render;"
+        "import hashlib, sys; from recyclelora.scenes import render;"
         "print(*(hashlib.sha256(a.tobytes()).hexdigest() for d in ('night', 'camera') for a in render(d, 'val', 3)));"
         "sys.exit('torch' in sys.modules)"
     )

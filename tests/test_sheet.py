@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recyclelora.data.contact_sheet import PAPER, RIGHT, WRONG, Row, colour_errors, draw_sheet
 from recyclelora.data.labels import CAMVID11, CITYSCAPES19, LabelSpace, colourise
-from recyclelora.data.sheet import PAPER, RIGHT, WRONG, Row, colour_errors, draw_sheet
 
 
 def row(caption: str = "camvid/0001", height: int = 30, width: int = 40, predicted: bool = True) -> Row:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.space import Parameter, Space, expand, label_of, sample, suggest
-from recyclelora.sweeps.spacefile import read_space
+from recyclelora.spaces.space import Parameter, Space, expand, label_of, sample, suggest
+from recyclelora.spaces.space_file import read_space
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = sorted((ROOT / "search_spaces").glob("*.yaml"))

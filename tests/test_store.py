@@ -17,12 +17,12 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.dialects import mssql, mysql, postgresql
 from sqlalchemy.exc import OperationalError
 
-from recyclelora.sweeps import store as store_module
-from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.runs import Run
-from recyclelora.sweeps.store import Store, connect
-from recyclelora.sweeps.tracking import Tracker
+from recyclelora.runs import store as store_module
+from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.run import Run
+from recyclelora.runs.store import Store, connect
+from recyclelora.runs.tracking import Tracker
+from recyclelora.trials.record import Record
 
 NUMBERS = {"nan": math.nan, "inf": math.inf, "minus": -math.inf, "tiny": 5e-324, "big": 1.7e308, "third": 1 / 3,
            "zero": 0.0, "whole": 2.0, "odd key/ü.-": 0.1}

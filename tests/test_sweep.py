@@ -12,12 +12,12 @@ from optuna.storages.journal import JournalFileBackend
 
 from recyclelora.config import flatten
 from recyclelora.errors import InputError
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.space import Knobs, Space, expand, label_of
-from recyclelora.sweeps.spacefile import read_space
+from recyclelora.spaces.space import Knobs, Space, expand, label_of
+from recyclelora.spaces.space_file import read_space
 from recyclelora.sweeps.sweep import Job, Share, cluster, run_design, run_search, share_of
-from recyclelora.sweeps.trial import Progress
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.record import Record
+from recyclelora.trials.trial import Progress
 from tests import toy
 
 pytestmark = pytest.mark.slow
@@ -64,15 +64,15 @@ def space_of(tmp_path: Path, text: str) -> Space:
     return read_space(tmp_path / "toy.yaml")
 
 
-def places_of(tmp_path: Path) -> Places:
-    return Places(tmp_path, tmp_path / "cache", None)
+def paths_of(tmp_path: Path) -> Paths:
+    return Paths(tmp_path, tmp_path / "cache", None)
 
 
 def test_a_design_runs_every_job_once_and_tells_each_step(tmp_path: Path, share: Share) -> None:
     space = space_of(tmp_path, "method: grid\nseeds: [0, 1]\nparameters:\n  training.lr: {values: [1e-4, 1e-3, 1e-2]}\n")
     jobs = [job_of(space, planned.knobs, planned.config.seed) for planned in expand(space)]
     heard = Heard()
-    run_design(jobs, heard, places_of(tmp_path), share, space=space, name="toy", trial=toy.run)
+    run_design(jobs, heard, paths_of(tmp_path), share, space=space, name="toy", trial=toy.run)
     assert {name: record.outcome for name, record in heard.records.items()} == {job.fingerprint: "finished" for job in jobs}
     assert all(steps == list(range(1, 10)) for steps in heard.steps.values())
     assert heard.records["lr=0.001-0"].metrics["miou/source"] == pytest.approx(1.0)
@@ -83,7 +83,7 @@ def test_failures_are_told_and_do_not_stop_the_others(tmp_path: Path, share: Sha
                                "  training.weight_decay: {values: [0.9], when: {adapter.init: kaiming}}\n")
     heard = Heard()
     jobs = [job_of(space, planned.knobs) for planned in expand(space)]
-    run_design(jobs, heard, places_of(tmp_path), share, space=space, name="failing", trial=toy.run)
+    run_design(jobs, heard, paths_of(tmp_path), share, space=space, name="failing", trial=toy.run)
     assert {job.knobs["adapter.init"]: heard.records[job.fingerprint].outcome for job in jobs} == {
         "rrqr": "finished", "svd": "failed", "kaiming": "finished"}
     assert heard.records["init=svd-0"].reason == "diverged at iteration 3: nan"
@@ -94,7 +94,7 @@ def test_failures_are_told_and_do_not_stop_the_others(tmp_path: Path, share: Sha
 def test_a_trial_that_keeps_crashing_is_given_up_with_its_reason(tmp_path: Path, share: Share) -> None:
     space = space_of(tmp_path, "method: grid\nparameters:\n  training.weight_decay: {values: [0.9]}\n")
     heard = Heard()
-    run_design([job_of(space, {"training.weight_decay": 0.9})], heard, places_of(tmp_path), share, space=space,
+    run_design([job_of(space, {"training.weight_decay": 0.9})], heard, paths_of(tmp_path), share, space=space,
                name="crashing", trial=toy.run, retries=0)
     record = heard.records["weight_decay=0.9-0"]
     assert record.outcome == "failed" and "the worker fell over" in record.reason
@@ -108,7 +108,7 @@ def test_asha_stops_the_bad_and_spares_the_best(tmp_path: Path, share: Share) ->
                                "3e-6, 5e-6]}\nearly_terminate: {type: asha, min_iter: 2, eta: 2}\n")
     heard = Heard()
     jobs = sorted((job_of(space, planned.knobs) for planned in expand(space)), key=lambda job: -rate_of(job))
-    run_design(jobs, heard, places_of(tmp_path), ONE_BY_ONE, space=space, name="asha", trial=toy.run)
+    run_design(jobs, heard, paths_of(tmp_path), ONE_BY_ONE, space=space, name="asha", trial=toy.run)
     outcomes = {rate_of(job): heard.records[job.fingerprint] for job in jobs}
     assert outcomes[1e-3].outcome == "finished"
     for rate in (1e-6, 2e-6, 3e-6, 5e-6):
@@ -122,7 +122,7 @@ def test_asha_side_by_side_keeps_what_leads(tmp_path: Path, share: Share) -> Non
                                "early_terminate: {type: asha, min_iter: 2, eta: 2}\n")
     heard = Heard()
     jobs = [job_of(space, planned.knobs) for planned in expand(space)]
-    run_design(jobs, heard, places_of(tmp_path), share, space=space, name="asha", trial=toy.run)
+    run_design(jobs, heard, paths_of(tmp_path), share, space=space, name="asha", trial=toy.run)
     outcomes = {rate_of(job): heard.records[job.fingerprint] for job in jobs}
     assert outcomes[1e-3].outcome == "finished", "whoever reaches a rung first"
     assert all(2 <= record.iteration < 9 for record in outcomes.values() if record.outcome == "pruned")
@@ -152,14 +152,14 @@ class Proposals:
 def test_tpe_finds_the_optimum_and_its_study_persists(tmp_path: Path, share: Share) -> None:
     space, study = space_of(tmp_path, SEARCH), tmp_path / "studies" / "toy.journal"
     heard, propose = Heard(), Proposals(space)
-    run_search(propose, 15, heard, places_of(tmp_path), ONE_BY_ONE, space=space, name="toy", study=study, trial=toy.run)
+    run_search(propose, 15, heard, paths_of(tmp_path), ONE_BY_ONE, space=space, name="toy", study=study, trial=toy.run)
     assert len(heard.records) == 15
     storage = JournalStorage(JournalFileBackend(str(study)))
     loaded = optuna.load_study(study_name="toy", storage=storage)
     assert [trial.state.name for trial in loaded.trials] == ["COMPLETE"] * 15
 
     interrupted = loaded.ask({"training.lr": optuna.distributions.FloatDistribution(1e-6, 1.0, log=True)})
-    run_search(propose, 10, heard, places_of(tmp_path), ONE_BY_ONE, space=space, name="toy", study=study, trial=toy.run)
+    run_search(propose, 10, heard, paths_of(tmp_path), ONE_BY_ONE, space=space, name="toy", study=study, trial=toy.run)
     assert propose.asked[15] == interrupted.params["training.lr"], "what was under way comes first"
     assert len(heard.records) == 25
     best = max(record.metrics["miou/source"] for record in heard.records.values())
@@ -177,7 +177,7 @@ def test_a_proposal_that_was_run_before_is_answered_and_not_run(tmp_path: Path, 
         propose.known[job.fingerprint] = record
 
     heard.ended = ended  # type: ignore[method-assign]
-    run_search(propose, 9, heard, places_of(tmp_path), ONE_BY_ONE, space=space, name="small",
+    run_search(propose, 9, heard, paths_of(tmp_path), ONE_BY_ONE, space=space, name="small",
                study=tmp_path / "small.journal", trial=toy.run)
     assert len(heard.records) == 4, "there are only four points; the search ends when it finds nothing new"
     assert set(heard.began.values()) == {1}

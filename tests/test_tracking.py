@@ -24,19 +24,19 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps import store, tracking
-from recyclelora.sweeps.plan import PlannedCell, dump_plan, parse_plan
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.runs import DeletedRun
-from recyclelora.sweeps.statement import Expectation, Statement, Target, dump_statement
-from recyclelora.sweeps.tracking import Tracker
+from recyclelora.runs import store, tracking
+from recyclelora.runs.plan import PlannedCell, dump_plan, parse_plan
+from recyclelora.runs.run import DeletedRun
+from recyclelora.runs.tracking import Tracker
+from recyclelora.spaces.statement import Expectation, Statement, Target, dump_statement
+from recyclelora.trials.record import Record
 
 CONFIG: dict[str, object] = {
     "seed": 0, "adapter.method": "recyclelora", "adapter.alpha": None, "training.lr": 1e-4, "data.targets": ["a", "b"],
     "training.ema": False, "data.limit": 8, "note": "1e-4"}
 TAGS = {"sweep": "rank", "cell": "rank=8", "protocol": "84x112", "selection": "last", "commit": "abc", "dirty": "false"}
 PATIENCE = 60  # s, for what takes at most two: MLflow by itself waits for two minutes, several times
-OPEN = "import sys; from pathlib import Path; from recyclelora.sweeps.tracking import Tracker, PlannedCell; "
+OPEN = "import sys; from pathlib import Path; from recyclelora.runs.tracking import Tracker, PlannedCell; "
 
 
 @pytest.fixture(scope="module")

@@ -14,17 +14,18 @@ from torch import nn
 from recyclelora.data.datasets import open_domain
 from recyclelora.data.labels import CITYSCAPES19, common_space
 from recyclelora.errors import InputError
-from recyclelora.sweeps import analysis, build, scores
-from recyclelora.sweeps.artifacts import load_model
-from recyclelora.sweeps.history import History
-from recyclelora.sweeps.mapping import Scoring, read_scoring
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.protocol import protocol
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.scores import predict_image
-from recyclelora.sweeps.trial import Progress, read_record, run
 from recyclelora.training.checkpoint import CURRENT
 from recyclelora.training.metrics import miou
+from recyclelora.trials import analysis, build, scores
+from recyclelora.trials.artifacts import load_model
+from recyclelora.trials.history import History
+from recyclelora.trials.label_mapping import Scoring, read_scoring
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.protocol import protocol
+from recyclelora.trials.record import Record
+from recyclelora.trials.scores import predict_image
+from recyclelora.trials.trial import Progress, read_record, run
+from recyclelora.writing import UNFINISHED
 from tests import trees
 from tests.test_declared import WHOLE
 from tests.test_declared import write as declared
@@ -33,8 +34,8 @@ from tests.tiny_config import tiny
 CPU = torch.device("cpu")
 
 
-def places_at(results: Path, cache: Path, data_root: Path | None = None) -> Places:
-    return Places(results, cache, data_root)
+def paths_at(results: Path, cache: Path, data_root: Path | None = None) -> Paths:
+    return Paths(results, cache, data_root)
 
 
 class Killed(Exception):
@@ -42,14 +43,14 @@ class Killed(Exception):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Record, Places, list[Progress]]:
+def whole(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Record, Paths, list[Progress]]:
     """A trial that was never interrupted."""
-    places, heard = places_at(tmp_path_factory.mktemp("whole"), cache), list[Progress]()
-    return run(tiny(), places, heard.append), places, heard
+    paths, heard = paths_at(tmp_path_factory.mktemp("whole"), cache), list[Progress]()
+    return run(tiny(), paths, heard.append), paths, heard
 
 
-def test_a_record_holds_what_a_table_needs(whole: tuple[Record, Places, list[Progress]]) -> None:
-    record, places, heard = whole
+def test_a_record_holds_what_a_table_needs(whole: tuple[Record, Paths, list[Progress]]) -> None:
+    record, paths, heard = whole
     metrics = record.metrics
     assert record.outcome == "finished" and record.iteration == 6
     assert metrics["miou/target_mean"] == pytest.approx((metrics["miou/scenes-night"] + metrics["miou/scenes-fog"]) / 2)
@@ -69,26 +70,26 @@ def test_a_record_holds_what_a_table_needs(whole: tuple[Record, Places, list[Pro
     assert heard[0].metrics["lr/main"] == pytest.approx(1e-3) and heard[0].metrics["lr/sub"] == pytest.approx(5e-4)
 
 
-def test_its_folder_holds_the_model_and_the_way_back(whole: tuple[Record, Places, list[Progress]]) -> None:
-    record, places, _ = whole
-    folder = places.trial(record.fingerprint)
+def test_its_folder_holds_the_model_and_the_way_back(whole: tuple[Record, Paths, list[Progress]]) -> None:
+    record, paths, _ = whole
+    folder = paths.trial(record.fingerprint)
     confusions = load_file(folder / "confusions.safetensors")
     assert {name: tuple(c.shape) for name, c in confusions.items()} == {
         name: (2, 19, 19) for name in ("source", "scenes-night", "scenes-fog")}
     assert all(int(c.sum()) <= 2 * 240 * 320 for c in confusions.values())
     assert {path.name for path in (folder / "panels").iterdir()} == {"source.png", "scenes-night.png", "scenes-fog.png"}
     assert all((folder / name).exists() for name in analysis.FILES)
-    assert not [*folder.glob("*.tmp"), *folder.glob("*.partial")]
+    assert not [*folder.rglob(f"{UNFINISHED}*")]
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in folder.iterdir())  # a results folder may be shared
     assert read_record(folder) == record
 
 
-def test_a_finished_trial_is_not_run_again(whole: tuple[Record, Places, list[Progress]]) -> None:
-    record, places, _ = whole
+def test_a_finished_trial_is_not_run_again(whole: tuple[Record, Paths, list[Progress]]) -> None:
+    record, paths, _ = whole
     def refuse(progress: Progress) -> None:
         assert progress.done == progress.total and len(progress.history) == 6, "the curve is told, nothing is trained"
-    assert run(tiny(), places, refuse) == record
-    assert run(tiny(resources__checkpoint_every=1, resources__cpus=2.0), places, refuse) == record, "the same trial"
+    assert run(tiny(), paths, refuse) == record
+    assert run(tiny(resources__checkpoint_every=1, resources__cpus=2.0), paths, refuse) == record, "the same trial"
 
 
 def comparable(record: Record) -> dict[str, float]:
@@ -96,10 +97,10 @@ def comparable(record: Record) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("killed_at", [3, 5])
-def test_three_steps_and_three_more_are_six(whole: tuple[Record, Places, list[Progress]], tmp_path: Path, cache: Path,
+def test_three_steps_and_three_more_are_six(whole: tuple[Record, Paths, list[Progress]], tmp_path: Path, cache: Path,
                                             killed_at: int) -> None:
     record, before, _ = whole
-    places = places_at(tmp_path, cache)
+    paths = paths_at(tmp_path, cache)
 
     def kill(progress: Progress) -> None:
         if progress.done == killed_at:
@@ -107,36 +108,36 @@ def test_three_steps_and_three_more_are_six(whole: tuple[Record, Places, list[Pr
 
     # Iteration 3 is scored: the kill comes before its checkpoint, so that run starts anew; the other goes on from 3.
     with pytest.raises(Killed):
-        run(tiny(), places, kill)
+        run(tiny(), paths, kill)
     heard: list[Progress] = []
-    again = run(tiny(), places, heard.append)
+    again = run(tiny(), paths, heard.append)
     assert comparable(again) == comparable(record)
     for name in ("adapter.safetensors", "head.safetensors", "confusions.safetensors", "analysis.safetensors"):
-        one, two = (load_file(at.trial(record.fingerprint) / name) for at in (before, places))
+        one, two = (load_file(at.trial(record.fingerprint) / name) for at in (before, paths))
         assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one), name
     steps = [iteration for progress in heard for iteration, _ in progress.history]
     assert steps == [1, 2, 3, 4, 5, 6], "the whole curve is told again, each step once"
     assert heard[0].done == (1 if killed_at == 3 else 3)
 
 
-def test_another_seed_is_another_trial(whole: tuple[Record, Places, list[Progress]], tmp_path: Path, cache: Path) -> None:
+def test_another_seed_is_another_trial(whole: tuple[Record, Paths, list[Progress]], tmp_path: Path, cache: Path) -> None:
     heard: list[Progress] = []
-    other = run(tiny(seed=1, training__iterations=1, evaluation__every=1), places_at(tmp_path, cache), heard.append)
+    other = run(tiny(seed=1, training__iterations=1, evaluation__every=1), paths_at(tmp_path, cache), heard.append)
     assert other.fingerprint != whole[0].fingerprint
     assert heard[0].done == whole[2][0].done == 1
     assert heard[0].metrics["loss/total"] != whole[2][0].metrics["loss/total"]
 
 
 def test_divergence_ends_a_trial_with_its_reason(tmp_path: Path, cache: Path) -> None:
-    record = run(tiny(training__lr=1e30, training__clip=None), places_at(tmp_path, cache))
+    record = run(tiny(training__lr=1e30, training__clip=None), paths_at(tmp_path, cache))
     assert record.outcome == "failed" and record.reason.startswith("diverged at iteration ")
     assert read_record(tmp_path / "trials" / record.fingerprint) == record
 
 
-def test_averaged_weights_are_what_is_kept_and_resumed(whole: tuple[Record, Places, list[Progress]], tmp_path: Path,
+def test_averaged_weights_are_what_is_kept_and_resumed(whole: tuple[Record, Paths, list[Progress]], tmp_path: Path,
                                                        cache: Path) -> None:
     """Killed after the average began; the raw weights go on training as if there were none."""
-    config, places = tiny(training__ema_start=2, training__ema_momentum=0.3), places_at(tmp_path, cache)
+    config, paths = tiny(training__ema_start=2, training__ema_momentum=0.3), paths_at(tmp_path, cache)
     plain, plain_places, heard = whole
 
     def kill(progress: Progress) -> None:
@@ -144,12 +145,12 @@ def test_averaged_weights_are_what_is_kept_and_resumed(whole: tuple[Record, Plac
             raise Killed
 
     with pytest.raises(Killed):
-        run(config, places, kill)
+        run(config, paths, kill)
     again: list[Progress] = []
-    record = run(config, places, again.append)
+    record = run(config, paths, again.append)
     assert record.fingerprint != plain.fingerprint
     assert again[0].done == 3 and again[-1].metrics["loss/total"] == heard[-1].metrics["loss/total"]
-    folder, name = places.trial(record.fingerprint), "head.class_predictor.weight"
+    folder, name = paths.trial(record.fingerprint), "head.class_predictor.weight"
     kept, made = load_file(folder / CURRENT), load_file(folder / "head.safetensors")
     untouched = load_file(plain_places.trial(plain.fingerprint) / CURRENT)
     assert all(torch.equal(kept[key], tensor) for key, tensor in untouched.items())
@@ -161,15 +162,15 @@ def test_an_average_is_what_is_selected(tmp_path: Path, cache: Path) -> None:
     config = tiny(training__ema_start=1, training__ema_momentum=0.3, evaluation__selection="source_val",
                   evaluation__every=2)
     heard: list[Progress] = []
-    record = run(config, places_at(tmp_path, cache), heard.append)
+    record = run(config, paths_at(tmp_path, cache), heard.append)
     during = [news["miou/source"] for progress in heard for _, news in progress.history if "miou/source" in news]
     assert record.metrics["miou/source"] == pytest.approx(max(during)), "scored again, the same number"
 
 
 @pytest.mark.slow
-def test_a_trial_with_less_memory_is_the_same_trial(whole: tuple[Record, Places, list[Progress]], tmp_path: Path,
+def test_a_trial_with_less_memory_is_the_same_trial(whole: tuple[Record, Paths, list[Progress]], tmp_path: Path,
                                                     cache: Path) -> None:
-    record = run(tiny(resources__activation_checkpointing=True), places_at(tmp_path, cache))
+    record = run(tiny(resources__activation_checkpointing=True), paths_at(tmp_path, cache))
     assert record.fingerprint == whole[0].fingerprint and comparable(record) == comparable(whole[0])
 
 
@@ -179,7 +180,7 @@ def test_protocols_are_named(tmp_path: Path, cache: Path) -> None:
     assert protocol(named) == ("each domain in its size of rein, window 56x42 stride 56x42, at 0.5 1 1.75 times "
                                "that size and mirrored, val split (source: val), 2 images a domain")
     with pytest.raises(InputError, match="evaluation.size: rein has no size for scenes-day, only for cityscapes") as caught:
-        build.check(tiny(evaluation__size="rein"), places_at(tmp_path, cache))
+        build.check(tiny(evaluation__size="rein"), paths_at(tmp_path, cache))
     assert caught.value.key == "evaluation.size"
 
 
@@ -204,7 +205,7 @@ def test_size_scales_and_mirroring_reach_the_evaluation(cache: Path) -> None:
 def test_the_selected_model_is_the_best_of_those_scored(tmp_path: Path, cache: Path, rule: str, metric: str) -> None:
     heard: list[Progress] = []
     config = tiny(evaluation__selection=rule, evaluation__every=1, training__lr=3e-3)
-    record = run(config, places_at(tmp_path, cache), heard.append)
+    record = run(config, paths_at(tmp_path, cache), heard.append)
     scores = [news[metric] for progress in heard for _, news in progress.history]
     assert len(scores) == 6 and record.metrics[metric] == pytest.approx(max(scores), abs=1e-12)
     assert record.tags["selection"] == rule
@@ -213,26 +214,26 @@ def test_the_selected_model_is_the_best_of_those_scored(tmp_path: Path, cache: P
 def test_a_declared_data_set_is_a_domain_like_any_other(tmp_path: Path, cache: Path) -> None:
     """Trained on, scored in the common space of each target, and its classes known without it afterwards."""
     folder = declared(tmp_path / "data")
-    places = places_at(tmp_path / "results", cache, tmp_path / "data")
+    paths = paths_at(tmp_path / "results", cache, tmp_path / "data")
     config = tiny(data__source="trails", data__targets=["trails", "scenes-night"], data__train_images=4,
                   training__iterations=1, evaluation__every=1)
-    record = run(config, places)
+    record = run(config, paths)
     assert record.outcome == "finished" and record.tags["label_space"] == "cityscapes19/trails+trails"
     scoring = read_scoring(record.tags)
     assert scoring and scoring.spaces["scenes-night"] == "cityscapes19/trails" and scoring.spaces["source"] == "trails"
     assert {name.split("/")[2] for name in record.metrics if name.startswith("iou/scenes-night")} <= {"track", "plants"}
     (folder / "dataset.yaml").unlink()
-    model = load_model(places.trial(record.fingerprint), cache)
+    model = load_model(paths.trial(record.fingerprint), cache)
     assert model.space.classes == ("track", "plants", "beast") and model.space.palette[2] == (1, 2, 3)
     assert common_space(model.space, CITYSCAPES19).source_lut[:4].tolist() == [0, 1, 2, 255]
 
 
-def test_a_saved_model_predicts_as_it_was_scored(whole: tuple[Record, Places, list[Progress]]) -> None:
-    record, places, _ = whole
-    model = load_model(places.trial(record.fingerprint), places.cache)
+def test_a_saved_model_predicts_as_it_was_scored(whole: tuple[Record, Paths, list[Progress]]) -> None:
+    record, paths, _ = whole
+    model = load_model(paths.trial(record.fingerprint), paths.cache)
     assert model.config == tiny() and model.space.name == "cityscapes19"
-    domains = build.open_domains(model.config, places)
-    kept = load_file(places.trial(record.fingerprint) / "confusions.safetensors")["scenes-fog"][0]
+    domains = build.open_domains(model.config, paths)
+    kept = load_file(paths.trial(record.fingerprint) / "confusions.safetensors")["scenes-fog"][0]
     sample = domains.targets["scenes-fog"][0]
     label = predict_image(model.segmentor, model.config, sample.image, CPU)
     valid = sample.label != 255
@@ -241,41 +242,39 @@ def test_a_saved_model_predicts_as_it_was_scored(whole: tuple[Record, Places, li
     assert again.sum() == kept.sum() and tipped < 1e-3 * again.sum()
 
 
-def test_what_does_not_belong_together_is_refused(whole: tuple[Record, Places, list[Progress]], tmp_path: Path) -> None:
+def test_what_does_not_belong_together_is_refused(whole: tuple[Record, Paths, list[Progress]], tmp_path: Path) -> None:
     import shutil
 
-    record, places, _ = whole
+    record, paths, _ = whole
     folder = tmp_path / "copy"
-    shutil.copytree(places.trial(record.fingerprint), folder)
+    shutil.copytree(paths.trial(record.fingerprint), folder)
     head = load_file(folder / "head.safetensors")
     about = {"weights_sha256": "0" * 64, "label_space": "cityscapes19", "fingerprint": "x"}
     save_file(head, folder / "head.safetensors", metadata=about)
     with pytest.raises(InputError, match="trained on weights 000000000000"):
-        load_model(folder, places.cache)
+        load_model(folder, paths.cache)
     save_file(head, folder / "head.safetensors")
     with pytest.raises(InputError, match="does not tell which model it belongs to"):
-        load_model(folder, places.cache)
+        load_model(folder, paths.cache)
     about["weights_sha256"] = record.tags["weights_sha256"]
     for wrong in ({**head, "head.other": torch.ones(1)}, dict(list(head.items())[1:]),
                   {**head, "head.class_predictor.weight": torch.ones(20, 8)}):
         save_file(wrong, folder / "head.safetensors", metadata=about)
         with pytest.raises(InputError, match="does not fit the head of config.yaml at head."):
-            load_model(folder, places.cache)
+            load_model(folder, paths.cache)
     (folder / "head.safetensors").write_bytes(b"torn")
     with pytest.raises(InputError, match="no whole head of a finished trial"):
-        load_model(folder, places.cache)
+        load_model(folder, paths.cache)
     with pytest.raises(InputError, match="no such file"):
-        load_model(tmp_path / "nothing", places.cache)
+        load_model(tmp_path / "nothing", paths.cache)
 
 
-def test_two_processes_do_not_share_a_trial(whole: tuple[Record, Places, list[Progress]]) -> None:
-    import fcntl
-
-    from recyclelora.sweeps.trial import _alone_in
+def test_two_processes_do_not_share_a_trial(whole: tuple[Record, Paths, list[Progress]]) -> None:
+    from recyclelora.trials.trial import _alone_in
+    from recyclelora.writing import locked
 
     folder = whole[1].trial(whole[0].fingerprint)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder / "lock"):
         with pytest.raises(InputError, match="another process is running this trial"), _alone_in(folder, patience=0.3):
             pass
 
@@ -314,7 +313,7 @@ def test_a_history_survives_a_torn_line(tmp_path: Path) -> None:
 def test_checks_that_need_the_model_and_the_data(tmp_path: Path, cache: Path, overrides: dict[str, object],
                                                  complaint: str) -> None:
     with pytest.raises(InputError) as caught:
-        build.check(tiny(**overrides), places_at(tmp_path, cache))  # type: ignore[arg-type]
+        build.check(tiny(**overrides), paths_at(tmp_path, cache))  # type: ignore[arg-type]
     assert complaint in str(caught.value) and "\n" not in str(caught.value)
     assert caught.value.key.partition(".")[0] in ("backbone", "data", "evaluation", "adapter")
 
@@ -336,10 +335,10 @@ def test_weights_of_your_own_are_part_of_the_identity(tmp_path: Path, cache: Pat
     tensors = load_file(dinov2_small)
     tensors["blocks.0.norm1.bias"] = tensors["blocks.0.norm1.bias"] + 1e-3
     save_file(tensors, tmp_path / "mine.safetensors")
-    places = places_at(tmp_path, cache)
-    mine = build.identify(tiny(backbone__weights=str(tmp_path / "mine.safetensors")), places)
-    same = build.identify(tiny(backbone__weights=str(dinov2_small)), places)
-    assert mine.fingerprint != build.identify(tiny(), places).fingerprint == same.fingerprint
+    paths = paths_at(tmp_path, cache)
+    mine = build.identify(tiny(backbone__weights=str(tmp_path / "mine.safetensors")), paths)
+    same = build.identify(tiny(backbone__weights=str(dinov2_small)), paths)
+    assert mine.fingerprint != build.identify(tiny(), paths).fingerprint == same.fingerprint
     assert math.isfinite(int(mine.fingerprint, 16))
 
 
@@ -349,16 +348,16 @@ def test_weights_of_your_own_are_part_of_the_identity(tmp_path: Path, cache: Pat
 def test_several_sources_train_and_are_scored_as_one(tmp_path: Path, cache: Path) -> None:
     config = tiny(data__source="scenes-day+scenes-fog", data__train_images=[4, 2], training__iterations=2,
                   evaluation__every=2, data__targets=["scenes-night"])
-    places = places_at(tmp_path, cache)
-    domains = build.open_domains(config, places)
+    paths = paths_at(tmp_path, cache)
+    domains = build.open_domains(config, paths)
     assert [sample.domain for sample in domains.train] == 4 * ["scenes-day"] + 2 * ["scenes-fog"]
     assert {sample.domain for sample in domains.source_val} == {"scenes-day+scenes-fog"} and len(domains.source_val) == 4
-    record = run(config, places)
+    record = run(config, paths)
     assert record.outcome == "finished" and record.config["data.train_images"] == [4, 2]
     assert 0 <= record.metrics["miou/source"] <= 1 and record.tags["source_val"] == "4 images, 0 of them trained on"
-    kept = load_file(places.trial(record.fingerprint) / "confusions.safetensors")["source"]
+    kept = load_file(paths.trial(record.fingerprint) / "confusions.safetensors")["source"]
     assert len(kept) == 4 and record.metrics["miou/source"] == pytest.approx(miou(kept.sum(0)))
-    one, other = (build.identify(tiny(data__source=source, data__train_images=images), places).fingerprint
+    one, other = (build.identify(tiny(data__source=source, data__train_images=images), paths).fingerprint
                   for source, images in (("scenes-day+scenes-fog", [3, 3]), ("scenes-fog+scenes-day", [3, 3])))
     assert len({one, other, record.fingerprint}) == 3
 
@@ -367,7 +366,7 @@ def test_the_subset_of_gtav_and_its_val_split_share_no_image_and_all_of_synthia_
     trees.write_gtav(tmp_path, n=40)
     trees.write_synthia(tmp_path, n=20)
     config = tiny(data__source="gtav+synthia", data__train_images=[30, None], evaluation__images=2)
-    domains = build.open_domains(config, places_at(tmp_path, cache, tmp_path))
+    domains = build.open_domains(config, paths_at(tmp_path, cache, tmp_path))
     assert len(domains.train) == 50
     assert build.source_val_tag(domains) == "4 images, 2 of them trained on"
 
@@ -375,5 +374,5 @@ def test_the_subset_of_gtav_and_its_val_split_share_no_image_and_all_of_synthia_
 def test_a_declared_set_that_holds_out_says_what_it_trains_on(tmp_path: Path, cache: Path) -> None:
     declared(tmp_path, WHOLE.replace("{train: 4, val: 2}", "[train]\nhold_out: true"))
     config = tiny(data__source="trails", data__targets=["trails"], data__train_images=None, evaluation__images=None)
-    domains = build.open_domains(config, places_at(tmp_path, cache, tmp_path))
+    domains = build.open_domains(config, paths_at(tmp_path, cache, tmp_path))
     assert build.source_val_tag(domains) == "1 images, 1 of them trained on"

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from recyclelora.adapters.writing import write_tensors
+from recyclelora.adapters.tensor_files import write_tensors
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])

@@ -5,9 +5,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.trial import Progress
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.record import Record
+from recyclelora.trials.trial import Progress
 
 
 def score(config: dict[str, Any], iteration: int) -> float:
@@ -15,9 +15,9 @@ def score(config: dict[str, Any], iteration: int) -> float:
     return (1 - 0.25 * distance) * (0.5 + 0.5 * iteration / config["training.iterations"])
 
 
-def run(config: dict[str, Any], places: Places, report: Callable[[Progress], None]) -> Record:
+def run(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None]) -> Record:
     total, fingerprint = config["training.iterations"], str(config["seed"])
-    folder = places.trial(f"toy-{config['training.lr']}-{config['adapter.init']}-{config['seed']}")
+    folder = paths.trial(f"toy-{config['training.lr']}-{config['adapter.init']}-{config['seed']}")
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "starts", "a") as file:
         file.write("x")

@@ -1,7 +1,8 @@
 """A weight matrix -> an adapter. Needs torch, scipy and safetensors only: this folder can be taken alone."""
 
+from recyclelora.adapters.adapter_error import AdapterError
+from recyclelora.adapters.adapter_files import load_adapter, save_adapter, save_peft
 from recyclelora.adapters.diagnostics import DEFINITIONS, back_at_start, measure, measure_model, summarise
-from recyclelora.adapters.export import load_adapter, save_adapter, save_peft
 from recyclelora.adapters.lora import (
     Adaptation,
     DualLoRALinear,
@@ -12,13 +13,12 @@ from recyclelora.adapters.lora import (
     merge,
     merged,
 )
-from recyclelora.adapters.lowrank import ENDS, INITS, AdapterError, Directions, Factors, lowrank
+from recyclelora.adapters.lowrank import ENDS, INITS, Directions, Factors, lowrank
 from recyclelora.adapters.rein import Reins, attach_rein, load_rein, rein_parameters, reins_of, save_rein
 from recyclelora.adapters.roles import EVERY_LINEAR, ROLES, Target, linears, select
-from recyclelora.adapters.trained import Recovered, Trained, install_trained
 
 __all__ = ["DEFINITIONS", "ENDS", "EVERY_LINEAR", "INITS", "ROLES", "Adaptation", "AdapterError", "Directions",
-           "DualLoRALinear", "Factors", "Recovered", "Reins", "Target", "Trained", "adapt", "adapted_layers",
-           "adapter_parameters", "attach_rein", "back_at_start", "base_digest", "install_trained", "linears",
-           "load_adapter", "load_rein", "lowrank", "measure", "measure_model", "merge", "merged", "rein_parameters",
-           "reins_of", "save_adapter", "save_peft", "save_rein", "select", "summarise"]
+           "DualLoRALinear", "Factors", "Reins", "Target", "adapt", "adapted_layers", "adapter_parameters",
+           "attach_rein", "back_at_start", "base_digest", "linears", "load_adapter", "load_rein", "lowrank",
+           "measure", "measure_model", "merge", "merged", "rein_parameters", "reins_of", "save_adapter", "save_peft",
+           "save_rein", "select", "summarise"]

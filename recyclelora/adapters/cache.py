@@ -1,33 +1,17 @@
 """Factorisations kept on disk: one per weight serves both ends, every rank, every trial and every process."""
 
-import fcntl
-import hashlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from recyclelora.adapters.writing import write_tensors
+from recyclelora.adapters.tensor_files import write_tensors
+from recyclelora.writing import locked
 
 _CHECKS = "checks"  # crc32 of each row over all tensors: a few rows can be verified without reading the others
-
-
-def tensor_digest(tensor: Tensor) -> str:
-    """sha256 over dtype, shape and bytes, as 64 hex digits; the same on every device."""
-    raw = tensor.detach().cpu().contiguous()
-    content = hashlib.sha256(f"{raw.dtype} {tuple(raw.shape)}\n".encode())
-    content.update(raw.reshape(-1).view(torch.uint8).numpy().data)
-    return content.hexdigest()
-
-
-def combined_digest(digests: Mapping[str, str]) -> str:
-    """One sha256 for named digests, whatever their order."""
-    lines = (f"{name} {digest}\n" for name, digest in sorted(digests.items()))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 class Factorisation:
@@ -47,7 +31,7 @@ class Factorisation:
         if self._made is None and self._path is not None:
             found = _read(self._path, start, stop)
             if found is None:
-                with _lock(self._path):
+                with locked(self._path.with_suffix(".lock")):
                     found = _read(self._path, start, stop)  # whoever held the lock before us may have made it
                     if found is None:
                         self._made = self._make()
@@ -79,14 +63,3 @@ def _row_checks(tensors: dict[str, Tensor]) -> Tensor:
         rows = tensor.reshape(len(tensor), -1).view(torch.uint8).numpy()
         checks = [zlib.crc32(row, check) for row, check in zip(rows, checks or [0] * len(rows), strict=True)]
     return torch.tensor(checks, dtype=torch.int64)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Exclusive among processes and threads; the system releases it when its holder dies."""
-    lock = path.with_suffix(".lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-        lock.unlink(missing_ok=True)  # the result is there by now, so a second lock file beside this one does no harm

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recyclelora.adapters.cache import combined_digest, tensor_digest
-from recyclelora.adapters.lowrank import AdapterError, Directions, Factors
+from recyclelora.adapters.adapter_error import AdapterError
+from recyclelora.adapters.lowrank import Directions, Factors
 from recyclelora.adapters.roles import EVERY_LINEAR, Target, select
+from recyclelora.adapters.tensor_files import combined_digest, tensor_digest
 
 Scaling = Literal["shared", "per_adapter"] | float
 Which = Literal["main", "sub"]

@@ -24,14 +24,12 @@ import torch
 from scipy.linalg import lapack
 from torch import Tensor, nn
 
-from recyclelora.adapters.cache import Factorisation, tensor_digest
+from recyclelora.adapters.adapter_error import AdapterError
+from recyclelora.adapters.cache import Factorisation
+from recyclelora.adapters.tensor_files import tensor_digest
 
 INITS = ("rrqr", "svd", "kaiming")
 ENDS = ("minor", "major")
-
-
-class AdapterError(ValueError):
-    """What was asked of an adapter cannot be had; one line saying why and what would be right."""
 
 
 class Factors(NamedTuple):

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recyclelora.adapters.files import read_described, write_described
+from recyclelora.adapters.adapter_error import AdapterError
 from recyclelora.adapters.lora import adapted_layers, base_digest
-from recyclelora.adapters.lowrank import AdapterError
+from recyclelora.adapters.tensor_files import read_described, write_described
 
 _FORMAT = "rein-1"
 

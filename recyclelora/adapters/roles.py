@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from recyclelora.adapters.lowrank import AdapterError
+from recyclelora.adapters.adapter_error import AdapterError
 
 ROLES = ("qkv", "q", "k", "v", "proj", "fc1", "fc2")
 EVERY_LINEAR = ("qkv", "proj", "fc1", "fc2")  # the roles that cover each linear layer of every backbone

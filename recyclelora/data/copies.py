@@ -17,8 +17,8 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image as PillowImage
 
+from recyclelora.data.many_files import Progress, alone_in, in_processes, save_whole
 from recyclelora.data.pairs import UNREADABLE, LabelFormat, Pair, Pixels, decode_pair, encode_pair
-from recyclelora.data.writing import Progress, alone_in, in_processes, save_whole
 from recyclelora.errors import InputError
 
 Found = TypeVar("Found")

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from recyclelora.data import scenes
-from recyclelora.data.contents import digest_pairs
+from recyclelora import scenes
+from recyclelora.data.content_hashes import digest_pairs
 from recyclelora.data.copies import read_copy
 from recyclelora.data.declared import FILE, NAME, declarations, read_set
 from recyclelora.data.folders import unpacked_hint

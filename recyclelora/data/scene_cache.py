@@ -4,10 +4,10 @@ from pathlib import Path
 
 from PIL import Image as PillowImage
 
-from recyclelora.data import scenes
+from recyclelora import scenes
 from recyclelora.data.labels import Image, Label
+from recyclelora.data.many_files import save_whole
 from recyclelora.data.pairs import decode
-from recyclelora.data.writing import save_whole
 from recyclelora.errors import InputError
 
 

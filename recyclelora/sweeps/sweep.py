@@ -35,10 +35,10 @@ from ray.tune.search.optuna import OptunaSearch  # noqa: E402
 from recyclelora.documents import Plain  # noqa: E402
 from recyclelora.errors import InputError  # noqa: E402
 from recyclelora.settings import Settings  # noqa: E402
-from recyclelora.sweeps.build import Places  # noqa: E402
-from recyclelora.sweeps.record import Record  # noqa: E402
-from recyclelora.sweeps.space import Asha, Knobs, Parameter, Space, suggest  # noqa: E402
-from recyclelora.sweeps.trial import Progress, run  # noqa: E402
+from recyclelora.spaces.space import Asha, Knobs, Parameter, Space, suggest  # noqa: E402
+from recyclelora.trials.build import Paths  # noqa: E402
+from recyclelora.trials.record import Record  # noqa: E402
+from recyclelora.trials.trial import Progress, run  # noqa: E402
 
 
 class Job(NamedTuple):
@@ -68,7 +68,7 @@ class Listener(Protocol):
     def ended(self, job: Job, record: Record) -> None: ...
 
 
-RunTrial = Callable[[dict[str, Plain], Places, Callable[[Progress], None]], Record]
+RunTrial = Callable[[dict[str, Plain], Paths, Callable[[Progress], None]], Record]
 _Result = TypeVar("_Result")
 Propose = Callable[[Knobs], tuple[Job, Record | None]]  # knobs -> the job, and its record if it has one already
 
@@ -118,18 +118,18 @@ def share_of(resources: dict[str, float], cpus: float, gpus: float) -> Share:
     return Share(cpus, gpus, max(1, min(slots, int(resources["GPU"] / gpus + 1e-9)) if gpus else slots))
 
 
-def run_design(jobs: Sequence[Job], listener: Listener, places: Places, share: Share, *, space: Space, name: str,
+def run_design(jobs: Sequence[Job], listener: Listener, paths: Paths, share: Share, *, space: Space, name: str,
                retries: int = 2, trial: RunTrial | None = None) -> None:
     """Run every job. ASHA stops one early only where the space asks for it."""
-    _tune(_Queue(list(jobs)), len(jobs), listener, places, share, space=space, name=name, retries=retries,
+    _tune(_Queue(list(jobs)), len(jobs), listener, paths, share, space=space, name=name, retries=retries,
           trial=trial or run_flat)
 
 
-def run_search(propose: Propose, count: int, listener: Listener, places: Places, share: Share, *, space: Space,
+def run_search(propose: Propose, count: int, listener: Listener, paths: Paths, share: Share, *, space: Space,
                name: str, study: Path, retries: int = 2, trial: RunTrial | None = None) -> None:
     """Run `count` jobs proposed by TPE. The study lives in the file `study` (Optuna's journal), and goes on from there:
     a point that was under way when the driver died is proposed again first."""
-    _tune(_Search(space, propose, count, study, name), count, listener, places, share, space=space, name=name,
+    _tune(_Search(space, propose, count, study, name), count, listener, paths, share, space=space, name=name,
           retries=retries, trial=trial or run_flat)
 
 
@@ -161,24 +161,24 @@ def importances(study: Path, name: str, seed: int = 0) -> dict[str, float]:
         return {}
 
 
-def run_flat(config: dict[str, Plain], places: Places, report: Callable[[Progress], None]) -> Record:
+def run_flat(config: dict[str, Plain], paths: Paths, report: Callable[[Progress], None]) -> Record:
     """Run a trial from its flat config (on a worker)."""
-    return run(Settings(dict(config)).resolve(), places, report)
+    return run(Settings(dict(config)).resolve(), paths, report)
 
 
-def _tune(searcher: Searcher, count: int, listener: Listener, places: Places, share: Share, *, space: Space, name: str,
+def _tune(searcher: Searcher, count: int, listener: Listener, paths: Paths, share: Share, *, space: Space, name: str,
           retries: int, trial: RunTrial) -> None:
     scheduler = None
     if space.asha:
         iterations = space.resolve({}, space.seeds[0]).training.iterations
         scheduler = _asha(space.asha, space.metric, space.goal, iterations)
-    trainable = tune.with_parameters(_work, places=tuple(places), trial=trial)
+    trainable = tune.with_parameters(_work, paths=tuple(paths), trial=trial)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": share.cpus, "gpu": share.gpus}),
         tune_config=tune.TuneConfig(search_alg=searcher, scheduler=scheduler, num_samples=count, reuse_actors=True,
                                     max_concurrent_trials=share.slots, trial_dirname_creator=_folder_of,
                                     trial_name_creator=_folder_of),
-        run_config=tune.RunConfig(name=name, storage_path=str(places.results / "ray"), verbose=0,
+        run_config=tune.RunConfig(name=name, storage_path=str(paths.results / "ray"), verbose=0,
                                   callbacks=[_Relay(listener)],
                                   failure_config=tune.FailureConfig(max_failures=retries)))
     with warnings.catch_warnings():
@@ -186,7 +186,7 @@ def _tune(searcher: Searcher, count: int, listener: Listener, places: Places, sh
         tuner.fit()
 
 
-def _work(config: dict[str, Any], places: tuple[Any, ...], trial: RunTrial) -> None:
+def _work(config: dict[str, Any], paths: tuple[Any, ...], trial: RunTrial) -> None:
     """On a worker: run the trial, and report its progress and, at the end, its record."""
     def report(progress: Progress) -> None:
         # The last report carries no score: ASHA must not stop a trial that only has to be evaluated.
@@ -194,7 +194,7 @@ def _work(config: dict[str, Any], places: tuple[Any, ...], trial: RunTrial) -> N
         tune.report({**scores, "iteration": progress.done, "progress": list(progress)})
 
     try:
-        record = trial(config["config"], Places(*places), report)
+        record = trial(config["config"], Paths(*paths), report)
     except InputError as error:  # bad data does not get better by trying again
         record = Record(fingerprint=config["fingerprint"], config=config["config"], outcome="failed",
                         tags=config["tags"], reason=str(error))

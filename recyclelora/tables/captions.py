@@ -3,14 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from recyclelora.sweeps.mapping import Classes, Scoring, describe, read_scoring
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.runs import DeletedRun
+from recyclelora.runs.run import DeletedRun
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import ALPHA, LEAST
 from recyclelora.tables.leads import Marks
 from recyclelora.tables.measures import TARGET_MEAN, grounds_of, measures, mixed, recorded, spaces_of, title
 from recyclelora.tables.statistics import evidence
+from recyclelora.trials.label_mapping import Classes, Scoring, describe, read_scoring
+from recyclelora.trials.record import Record
 
 MOST = 5  # cells or runs that a sentence lists before it only counts them
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.record import Flat, Record
+from recyclelora.runs.plan import PlannedCell
+from recyclelora.trials.record import Flat, Record
 
 NEVER_MIXED = {"protocol": "evaluation protocols", "selection": "selection rules"}  # tag -> what it is
 

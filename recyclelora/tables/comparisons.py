@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
-from recyclelora.sweeps.statement import Expectation, Statement
+from recyclelora.spaces.statement import Expectation, Statement
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.measures import (
     POINTS,

@@ -4,9 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from recyclelora.sweeps.analysis import Analysis
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.statement import Statement
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables import figures
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import compare, judge, metrics_compared
@@ -16,6 +14,8 @@ from recyclelora.tables.measures import recorded
 from recyclelora.tables.report import Page, Panel, Plate, changes_of, costs_of, lines_of
 from recyclelora.tables.results import chance_of
 from recyclelora.tables.sheet import Sheet
+from recyclelora.trials.analysis import Analysis
+from recyclelora.trials.record import Record
 
 PROFILED = {"rank_efficiency": "Rank efficiency", "drift_norm": "Drift"}  # drawn layer by layer
 SHEETS = {"": "Results", "differences": "Differences from the baseline", "effects": "Effects", "adapters": "Adapters"}

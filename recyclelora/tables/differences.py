@@ -7,8 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.statement import Statement
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables.bootstrap import bootstrap_images
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import ALPHA, LEAST, Comparison, baseline_of, compare, metrics_compared
@@ -17,6 +16,7 @@ from recyclelora.tables.measures import POINTS, TARGET_MEAN, domains_of, recorde
 from recyclelora.tables.results import runs_of
 from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
 from recyclelora.tables.statistics import detectable_difference, evidence, mean_sd
+from recyclelora.trials.record import Record
 
 Confusions = Mapping[str, Mapping[str, NDArray[Any]]]  # fingerprint -> domain -> (images, classes, classes)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
-from recyclelora.sweeps.design import label_of
-from recyclelora.sweeps.statement import Statement
+from recyclelora.spaces.design import label_of
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables.captions import describe_evidence
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import ALPHA, LEAST

@@ -12,18 +12,18 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.analysis import FILES, PICTURE, Analysis, read_analysis
-from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.reading import Reader
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.runs import DeletedRun, Sweep
-from recyclelora.sweeps.statement import Statement
+from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.reader import Reader
+from recyclelora.runs.run import DeletedRun, Sweep
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables import tables
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.differences import Confusions
 from recyclelora.tables.formats import Link
 from recyclelora.tables.report import Panel
 from recyclelora.tables.sheet import RunRef, Sheet
+from recyclelora.trials.analysis import FILES, PICTURE, Analysis, read_analysis
+from recyclelora.trials.record import Record
 
 
 class Evidence(NamedTuple):

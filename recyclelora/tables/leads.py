@@ -4,12 +4,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from recyclelora.sweeps.record import Record
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import ALPHA, LEAST
 from recyclelora.tables.measures import copies_of, grounds_of, mixed
 from recyclelora.tables.sheet import Mark
 from recyclelora.tables.statistics import Difference, holm, paired_difference
+from recyclelora.trials.record import Record
 
 
 class Marks(NamedTuple):

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from recyclelora.data.labels import SPACES
-from recyclelora.sweeps.mapping import read_scoring
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.statement import Statement
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables.cells import Cell
+from recyclelora.trials.label_mapping import read_scoring
+from recyclelora.trials.record import Record
 
 TARGET_MEAN, SOURCE = "miou/target_mean", "miou/source"
 POINTS = 100.0  # a fraction of IoU -> points, which is what a table prints

@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
-from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.runs import Sweep
-from recyclelora.sweeps.statement import Statement
+from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.run import Sweep
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables.cells import Cell, group
 from recyclelora.tables.comparisons import baseline_of
 from recyclelora.tables.formats.entries import Style, line, show
@@ -16,6 +15,7 @@ from recyclelora.tables.measures import scale_of
 from recyclelora.tables.results import show as show_setting
 from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
 from recyclelora.tables.targets import beside
+from recyclelora.trials.record import Record
 
 Address = Callable[[Sequence[str]], str | None]  # run ids -> the page that shows them
 

@@ -15,12 +15,12 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.record import Flat
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.figures import Drawing
 from recyclelora.tables.formats import Link, html_table
 from recyclelora.tables.formats.entries import line
 from recyclelora.tables.sheet import RunRef, Sheet
+from recyclelora.trials.record import Flat
 
 VERDICTS = {"supported": "✓", "contradicted": "✕", "not distinguishable": "≈", "not tested": "–"}
 THEME = {"#ffffff": "paper", "#24292f": "ink", "#6e7781": "faint", "#d8dee4": "rule", "#0072b2": "blue",

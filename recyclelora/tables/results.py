@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.statement import Statement
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables.captions import describe_results
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.leads import Marks, mark_leads
@@ -11,6 +10,7 @@ from recyclelora.tables.measures import domains_of, metrics_of, recorded, scale_
 from recyclelora.tables.sheet import Column, Entry, Mark, Number, RunRef, Sheet, SheetRow
 from recyclelora.tables.statistics import mean_sd
 from recyclelora.tables.targets import Targets, against, beside, published, sentences, target_columns
+from recyclelora.trials.record import Record
 
 PARAMS = "params/adapter"
 

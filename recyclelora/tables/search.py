@@ -3,14 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.runs import Sweep
-from recyclelora.sweeps.statement import Statement
+from recyclelora.runs.run import Sweep
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables.captions import describe_origin
 from recyclelora.tables.cells import refuse_mixtures
 from recyclelora.tables.measures import digits_for, metrics_of, scale_of, title
 from recyclelora.tables.results import PARAMS, show, tabulate_chance
 from recyclelora.tables.sheet import Column, Entry, Number, RunRef, Sheet, SheetRow
+from recyclelora.trials.record import Record
 
 TOP = 20  # trials that the table lists
 

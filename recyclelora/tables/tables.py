@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.record import Record
-from recyclelora.sweeps.runs import DeletedRun, Sweep
-from recyclelora.sweeps.statement import Statement
+from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.run import DeletedRun, Sweep
+from recyclelora.spaces.statement import Statement
 from recyclelora.tables.adaptation import tabulate_adapters
 from recyclelora.tables.captions import describe_lacks, describe_origin
 from recyclelora.tables.cells import group
@@ -17,6 +16,7 @@ from recyclelora.tables.measures import metrics_of, recorded
 from recyclelora.tables.results import tabulate_results
 from recyclelora.tables.search import tabulate_importances, tabulate_search
 from recyclelora.tables.sheet import Sheet
+from recyclelora.trials.record import Record
 
 
 def build(sweep: Sweep, plan: Sequence[PlannedCell], records: Sequence[Record], statement: Statement,

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.statement import TIERS, Statement, Target
+from recyclelora.spaces.statement import TIERS, Statement, Target
 from recyclelora.tables.measures import POINTS, title
 from recyclelora.tables.sheet import Column, Number
 from recyclelora.tables.statistics import paired_difference

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,14 +14,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
-from recyclelora.adapters.cache import tensor_digest
+from recyclelora.adapters.tensor_files import tensor_digest
 from recyclelora.errors import InputError
 from recyclelora.training.average import MovingAverage
+from recyclelora.writing import remove_unfinished, sync, whole_file
 
 CURRENT = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 _SCALER = ("scale", "_growth_tracker")  # of GradScaler's state, what changes
-_PARTIAL = "checkpoint.partial"  # one name, so that what a killed run left is overwritten and never piles up
 
 
 class _Checkpoint(NamedTuple):
@@ -48,17 +47,15 @@ def save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
     metadata = {"fingerprint": fingerprint, "iteration": str(iteration), "torch": torch.__version__,
                 "frozen": digest(_frozen(model))}
     metadata["content"] = _content(tensors, metadata)
-    content, partial = save(tensors, metadata), folder / _PARTIAL
+    content = save(tensors, metadata)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(partial, content)
-        if (folder / CURRENT).exists():
-            os.replace(folder / CURRENT, folder / PREVIOUS)
-        os.replace(partial, folder / CURRENT)
-        _sync(folder)
+        remove_unfinished(folder)  # a killed run's would pile up
+        with whole_file(folder / CURRENT, durable=True) as unfinished:
+            unfinished.write_bytes(content)
+            sync(unfinished)  # before the older one gives up its name
+            if (folder / CURRENT).exists():
+                os.replace(folder / CURRENT, folder / PREVIOUS)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise InputError(f"{folder}: a checkpoint of {len(content)} bytes cannot be written ({error.strerror}), "
                          f"{_free(folder)}; make room or choose another folder") from None
 
@@ -111,21 +108,6 @@ def _collect(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Te
         for key, value in optimiser.state.get(parameter, {}).items():
             tensors[f"{key}/{name}"] = value
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)  # the new names must survive a power cut as well
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _free(folder: Path) -> str:

@@ -9,7 +9,7 @@ from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.models.catalogue import BACKBONES, STATISTICS
 from recyclelora.models.inventory import Entry, describe
-from recyclelora.verbs.room import CONSOLE
+from recyclelora.verbs.console import CONSOLE
 
 NOTE = """\
 Adapters of rank 32 and 4, in millions of trainable parameters, on the blocks' linear layers; --json gives all digits.

@@ -11,19 +11,19 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from recyclelora.data import scenes
-from recyclelora.data.census import Census, inspect
+from recyclelora import scenes
+from recyclelora.data.contact_sheet import Row, draw_sheet
 from recyclelora.data.datasets import DOMAINS, DomainData, check_split, find_folder, find_set, open_domain
 from recyclelora.data.declared import declarations
+from recyclelora.data.inspection import Census, inspect
 from recyclelora.data.labels import CITYSCAPES19, IGNORE, Size
 from recyclelora.data.sets.dataset import DataSet
-from recyclelora.data.sheet import Row, draw_sheet
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
-from recyclelora.sweeps.places import Places
-from recyclelora.verbs.hashing import fingerprint_of
+from recyclelora.trials.paths import Paths
+from recyclelora.verbs.console import CONSOLE, ERRORS, paths_of, watched
 from recyclelora.verbs.preparing import prepare_data
-from recyclelora.verbs.room import CONSOLE, ERRORS, places_of, watched
+from recyclelora.verbs.progress import fingerprint_of
 
 ACTIONS = ("check", "prepare")
 OWN = "Apache-2.0"  # of what is rendered here, as of the code
@@ -44,7 +44,7 @@ def data(given: argparse.Namespace) -> int:
     words = list(given.what)
     action = words.pop(0) if words and words[0] in ACTIONS else "check"
     if not given.what:
-        return _list(places_of(given), as_json=given.json)
+        return _list(paths_of(given), as_json=given.json)
     named = given.what[0] in ACTIONS
     if not words or (len(words) > 1 and not named):
         near = "" if named else nearest(given.what[0], ACTIONS)
@@ -55,8 +55,8 @@ def data(given: argparse.Namespace) -> int:
     return _check(domains, given)
 
 
-def _list(places: Places, *, as_json: bool) -> int:
-    rows = [_describe(domain, places) for domain in {**DOMAINS, **declarations(places.data_root)}]
+def _list(paths: Paths, *, as_json: bool) -> int:
+    rows = [_describe(domain, paths) for domain in {**DOMAINS, **declarations(paths.data_root)}]
     if as_json:
         print(json.dumps(rows, indent=1))
         return 0
@@ -72,7 +72,7 @@ def _list(places: Places, *, as_json: bool) -> int:
         table.add_row(row["domain"], *("?" if count is None else f"{count:,}" if count else "" for count in counts),
                       row["space"], row["here"])
     CONSOLE.print(table)
-    root = f"in {places.data_root}" if places.data_root else "nowhere: set DATA_ROOT or --data-root"
+    root = f"in {paths.data_root}" if paths.data_root else "nowhere: set DATA_ROOT or --data-root"
     licences: dict[str, list[str]] = {}
     for row in rows:
         licences.setdefault(row["licence"], []).append(row["domain"])
@@ -83,16 +83,16 @@ def _list(places: Places, *, as_json: bool) -> int:
     return 0
 
 
-def _describe(domain: str, places: Places) -> dict[str, Any]:
+def _describe(domain: str, paths: Paths) -> dict[str, Any]:
     try:
-        known = find_set(domain, places.data_root)
+        known = find_set(domain, paths.data_root)
     except InputError as error:
         return {"domain": domain, "splits": {}, "space": "", "licence": "", "here": f"wrong: {error}"}
     if known is None:
         return {"domain": domain, "splits": dict(scenes.SPLITS), "space": CITYSCAPES19.name, "licence": OWN,
                 "here": "rendered"}
     try:
-        here = find_folder(known, domain, places.data_root).name + "/"
+        here = find_folder(known, domain, paths.data_root).name + "/"
     except InputError:
         here = "no"
     return {"domain": domain, "splits": dict(known.domains[domain]), "space": known.space.name,
@@ -102,13 +102,13 @@ def _describe(domain: str, places: Places) -> dict[str, Any]:
 def _check(domains: Sequence[str], given: argparse.Namespace) -> int:
     """Read every sample of some domains, of one split or all; 1 where anything is wrong with any, all of which is
     listed. What one domain alone could not be checked for is a fault among several, which does not keep the others."""
-    places = places_of(given)
+    paths = paths_of(given)
     if given.sheet and len(domains) > 1:
         raise InputError(f"command line: --sheet draws one domain, found {', '.join(domains)}")
-    found = [_find(domain, given.split, places) for domain in domains]  # all are refused before any is read
+    found = [_find(domain, given.split, paths) for domain in domains]  # all are refused before any is read
     checked = []
     for domain, known in zip(domains, found, strict=True):
-        parts, problems = _read(domain, known, given, places, alone=len(domains) == 1)
+        parts, problems = _read(domain, known, given, paths, alone=len(domains) == 1)
         if given.sheet:
             _draw(parts, given.sheet)
         if not given.json:
@@ -120,17 +120,17 @@ def _check(domains: Sequence[str], given: argparse.Namespace) -> int:
     return 1 if any(each["problems"] for each in checked) else 0
 
 
-def _find(domain: str, split: str | None, places: Places) -> DataSet | None:
+def _find(domain: str, split: str | None, paths: Paths) -> DataSet | None:
     """The set of a domain that is here and has this split; None for scenes. Raises InputError."""
-    known = find_set(domain, places.data_root)
+    known = find_set(domain, paths.data_root)
     if split:
         check_split(domain, split, tuple(known.domains[domain] if known else scenes.SPLITS))
     if known:
-        find_folder(known, domain, places.data_root)
+        find_folder(known, domain, paths.data_root)
     return known
 
 
-def _read(domain: str, known: DataSet | None, given: argparse.Namespace, places: Places, *,
+def _read(domain: str, known: DataSet | None, given: argparse.Namespace, paths: Paths, *,
           alone: bool) -> tuple[list[Part], list[str]]:
     """What is there of a domain, and what is wrong with it. Raises InputError for one that is `alone` and has no split
     that could be opened."""
@@ -138,12 +138,12 @@ def _read(domain: str, known: DataSet | None, given: argparse.Namespace, places:
     parts, problems, closed = list[Part](), list[str](), list[InputError]()
     for split in [given.split] if given.split else official:
         try:
-            opened = _open(domain, split, given.images, places)
+            opened = _open(domain, split, given.images, paths)
         except InputError as error:
             closed.append(error)
             problems.append(f"{split}: {error}")
         else:
-            parts.append(_examine(opened, official[split], problems, places))
+            parts.append(_examine(opened, official[split], problems, paths))
     if alone and not parts:
         said = list(dict.fromkeys(map(str, closed)))
         raise closed[0] if len(said) == 1 else InputError("; ".join(problems))
@@ -172,22 +172,22 @@ def _sound(parts: list[Part]) -> str:
     return "all readable and sound"
 
 
-def _open(domain: str, split: str, limit: int | None, places: Places) -> DomainData:
+def _open(domain: str, split: str, limit: int | None, paths: Paths) -> DomainData:
     """The files themselves, whatever copies of them there are."""
-    whole = open_domain(domain, split, root=places.data_root, cache=places.cache, originals=True)
+    whole = open_domain(domain, split, root=paths.data_root, cache=paths.cache, originals=True)
     if limit is None or limit >= len(whole):
         return whole
-    return open_domain(domain, split, root=places.data_root, cache=places.cache, originals=True, limit=limit)
+    return open_domain(domain, split, root=paths.data_root, cache=paths.cache, originals=True, limit=limit)
 
 
-def _examine(opened: DomainData, official: int | None, problems: list[str], places: Places) -> Part:
+def _examine(opened: DomainData, official: int | None, problems: list[str], paths: Paths) -> Part:
     census = Census()
     for finding in watched(inspect(opened, WORKERS), len(opened), f"{opened.domain} {opened.split}"):
         census.count(finding)
     found, fingerprint = sorted(census.problems), ""
     if not found:
         try:
-            fingerprint = fingerprint_of(opened, places)
+            fingerprint = fingerprint_of(opened, paths)
         except InputError as error:
             found.append(str(error))
     problems += found

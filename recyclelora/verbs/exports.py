@@ -5,19 +5,19 @@ import argparse
 from rich.table import Table
 
 from recyclelora.errors import InputError
-from recyclelora.sweeps.places import Places
+from recyclelora.trials.paths import Paths
+from recyclelora.verbs.console import CONSOLE, open_existing, paths_of
 from recyclelora.verbs.models import find_model, folder_of
-from recyclelora.verbs.room import CONSOLE, open_existing, places_of
 
 
 def export(given: argparse.Namespace) -> int:
-    from recyclelora.sweeps.artifacts import weights_of
-    from recyclelora.sweeps.exports import LACKING, choose_formats, export_model
-    from recyclelora.sweeps.trial import read_record
+    from recyclelora.exchange.export_model import LACKING, choose_formats, export_model
+    from recyclelora.trials.artifacts import weights_of
+    from recyclelora.trials.trial import read_record
 
-    places = places_of(given)
+    paths = paths_of(given)
     choose_formats(given.to, "")  # before the model is read: what is wrong whatever it is
-    folder, model = folder_of(given, places), find_model(given, places)
+    folder, model = folder_of(given, paths), find_model(given, paths)
     record = read_record(folder)
     if record is not None and (record.outcome != "finished" or record.fingerprint != model.fingerprint):
         raise InputError(f"{folder}: its record is of {record.fingerprint}, {record.outcome}; the model is "
@@ -26,8 +26,8 @@ def export(given: argparse.Namespace) -> int:
     for name, why in LACKING.get(model.config.adapter.method, {}).items():
         if "all" in given.to:
             CONSOLE.print(f"{name}: left out: {why.partition(';')[0]}", highlight=False)
-    made = export_model(model, weights_of(folder, model.config, places.cache), record,
-                        _tags(given, places, model.fingerprint), formats, given.out.resolve())
+    made = export_model(model, weights_of(folder, model.config, paths.cache), record,
+                        _tags(given, paths, model.fingerprint), formats, given.out.resolve())
     table = Table("file", "MB")
     for name, size in made.sizes.items():
         table.add_row(name, f"{size / 1e6:.2f}")
@@ -39,9 +39,9 @@ def export(given: argparse.Namespace) -> int:
     return 0
 
 
-def _tags(given: argparse.Namespace, places: Places, fingerprint: str) -> dict[str, str]:
+def _tags(given: argparse.Namespace, paths: Paths, fingerprint: str) -> dict[str, str]:
     """What the tracking store knows of the run; nothing where there is none."""
-    if given.environment["MLFLOW_TRACKING_URI"] is None and not (places.results / "mlflow.db").exists():
+    if given.environment["MLFLOW_TRACKING_URI"] is None and not (paths.results / "mlflow.db").exists():
         return {}
     found = open_existing(given).finished([fingerprint])
     return dict(found[fingerprint].tags) if fingerprint in found else {}

@@ -11,49 +11,49 @@ from recyclelora.config import Config, flatten
 from recyclelora.documents import read
 from recyclelora.errors import InputError
 from recyclelora.settings import Settings, from_document, parse_overrides
-from recyclelora.sweeps.build import check
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.start import check_start
-from recyclelora.verbs.hashing import hash_data
-from recyclelora.verbs.room import CONSOLE, places_of
+from recyclelora.trials.build import check
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.second_stage import check_start
+from recyclelora.verbs.console import CONSOLE, paths_of
+from recyclelora.verbs.progress import hash_data
 from recyclelora.verbs.show import print_config
 
 
 def train(given: argparse.Namespace) -> int:
+    from recyclelora.runs.tracking import Tracker
     from recyclelora.sweeps import driver
-    from recyclelora.sweeps.board import Board, Display
-    from recyclelora.sweeps.tracking import Tracker
-    from recyclelora.sweeps.trial import run
+    from recyclelora.sweeps.display import Board, Display
+    from recyclelora.trials.trial import run
 
-    places = places_of(given)
+    paths = paths_of(given)
     settings = from_document(read(given.config)).override(parse_overrides(given.overrides), "command line")
-    config = _checked(settings, places)
+    config = _checked(settings, paths)
     if given.dry_run:
         return print_config(config, settings, as_json=False)
-    hash_data([config], places)
-    job = driver.job_of(config, places, cell=given.config.stem, knobs={}, sweep_name="")
+    hash_data([config], paths)
+    job = driver.job_of(config, paths, cell=given.config.stem, knobs={}, sweep_name="")
     del job.tags["sweep"]
-    tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
     board = Board(given.config.stem, "miou/source", 1)
-    with (driver.alone_in(places.results), driver.closing_runs(tracker),
+    with (driver.alone_in(paths.results), driver.closing_runs(tracker),
           Display(board, CONSOLE, pause=10) as display):
-        keeper = driver.Bookkeeper(tracker, None, places, board, display)
+        keeper = driver.Bookkeeper(tracker, None, paths, board, display)
         keeper.started(job)
-        record = run(config, places, lambda progress: keeper.progressed(job, progress))
+        record = run(config, paths, lambda progress: keeper.progressed(job, progress))
         keeper.ended(job, record)
     if record.outcome == "failed":
         CONSOLE.print(f"failed: {record.reason}", style="red", highlight=False)
         return 1
     _print_scores(record.metrics)
-    CONSOLE.print(f"model: {places.trial(record.fingerprint)}", highlight=False)
+    CONSOLE.print(f"model: {paths.trial(record.fingerprint)}", highlight=False)
     return 0
 
 
-def _checked(settings: Settings, places: Places) -> Config:
+def _checked(settings: Settings, paths: Paths) -> Config:
     config = settings.resolve()
     try:
-        check(config, places)
-        check_start(flatten(config), places.trials)
+        check(config, paths)
+        check_start(flatten(config), paths.trials)
     except InputError as error:
         raise (settings.locate(error) if error.key else error) from None
     return config
@@ -70,15 +70,15 @@ def _print_scores(metrics: Mapping[str, float]) -> None:
     CONSOLE.print(table)
 
 
-def folder_of(given: argparse.Namespace, places: Places) -> Path:
+def folder_of(given: argparse.Namespace, paths: Paths) -> Path:
     """The folder of the model that was named by folder or fingerprint."""
-    folder: Path = given.model if given.model.is_dir() else places.trial(str(given.model))
+    folder: Path = given.model if given.model.is_dir() else paths.trial(str(given.model))
     if not folder.is_dir():
-        raise InputError(f"{given.model}: neither a folder nor the fingerprint of a trial in {places.results}")
+        raise InputError(f"{given.model}: neither a folder nor the fingerprint of a trial in {paths.results}")
     return folder
 
 
-def find_model(given: argparse.Namespace, places: Places) -> Any:
-    from recyclelora.sweeps.artifacts import load_model
+def find_model(given: argparse.Namespace, paths: Paths) -> Any:
+    from recyclelora.trials.artifacts import load_model
 
-    return load_model(folder_of(given, places), places.cache)
+    return load_model(folder_of(given, paths), paths.cache)

@@ -7,13 +7,13 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from recyclelora.adapters.lora import merged
+from recyclelora.data.contact_sheet import Prediction, draw_predictions, lay_over
 from recyclelora.data.labels import IGNORE, Image, Label, LabelSpace
 from recyclelora.data.photos import name_photos, read_photo
-from recyclelora.data.sheet import Prediction, draw_predictions, lay_over
 from recyclelora.errors import InputError
-from recyclelora.sweeps.device import choose_device
+from recyclelora.trials.device import choose_device
+from recyclelora.verbs.console import CONSOLE, ERRORS, paths_of, watched
 from recyclelora.verbs.models import find_model
-from recyclelora.verbs.room import CONSOLE, ERRORS, places_of, watched
 
 SHEET, MOST, WIDTH = "sheet.png", 24, 480  # images on the contact sheet, pixels of each in width
 
@@ -21,15 +21,15 @@ SHEET, MOST, WIDTH = "sheet.png", 24, 480  # images on the contact sheet, pixels
 def predict(given: argparse.Namespace) -> int:
     """Writes NAME_overlay.png and NAME_label.png for each image, and one contact sheet; 1 if any was left out. Raises
     InputError where there is no image at all."""
-    from recyclelora.sweeps.scores import predict_image
+    from recyclelora.trials.scores import predict_image
 
-    places = places_of(given)
+    paths = paths_of(given)
     photos, problems = name_photos(given.images)
     if not photos:
         raise InputError("; ".join(problems))
-    model = find_model(given, places)
+    model = find_model(given, paths)
     device = choose_device()
-    out: Path = given.out or places.results / "predictions"
+    out: Path = given.out or paths.results / "predictions"
     rows: list[Prediction] = []
     done = 0
     segmentor = model.segmentor.to(device)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from recyclelora.data.copies import is_copied, make_copies
 from recyclelora.data.datasets import check_split, copies_of, find_folder, find_set
-from recyclelora.data.polygons import prepare_idd, wants_labels
-from recyclelora.data.prepare import prepare_mapillary
+from recyclelora.data.idd_polygons import prepare_idd, wants_labels
+from recyclelora.data.many_files import Progress
+from recyclelora.data.mapillary_halves import prepare_mapillary
 from recyclelora.data.sets.dataset import DataSet, Listing
 from recyclelora.data.sets.idd import IDD
 from recyclelora.data.sets.mapillary import HALF, MAPILLARY
-from recyclelora.data.writing import Progress
 from recyclelora.errors import InputError
-from recyclelora.sweeps.places import Places
-from recyclelora.verbs.room import CONSOLE, places_of, watched
+from recyclelora.trials.paths import Paths
+from recyclelora.verbs.console import CONSOLE, paths_of, watched
 
 OF_CHECK = ("images", "sheet", "json")
 WORKERS = os.cpu_count() or 1
@@ -25,23 +25,23 @@ LARGE = 500_000  # bytes of a PNG file whose decoding is most of what a training
 def prepare_data(domain: str, given: argparse.Namespace) -> int:
     """The half-size copies of Mapillary's val split, the label files of IDD, and of any set copies of its PNG files
     that decode quickly."""
-    places = places_of(given)
+    paths = paths_of(given)
     for option in OF_CHECK:
         if getattr(given, option):
             raise InputError(f"command line: --{option} belongs to `data check`; `data prepare` takes --split alone")
-    known = find_set(domain, places.data_root)
+    known = find_set(domain, paths.data_root)
     if known is None:
         raise InputError(f"{domain} is rendered: there is nothing to prepare")
     if given.split:
         check_split(domain, given.split, tuple(known.domains[domain]))
-    folder = find_folder(known, domain, places.data_root)
+    folder = find_folder(known, domain, paths.data_root)
     splits = [given.split] if given.split else list(known.domains[domain])
     if known == MAPILLARY and "val" in splits:
         total = _make(prepare_mapillary(folder, workers=WORKERS), "half-size copies")
         CONSOLE.print(f"{total:,} half-size images and labels are in {folder / HALF}", highlight=False)
     if known == IDD:
         _draw_labels(folder, domain, splits)
-    _copy(known, folder, domain, ["train"] if known.held_out else splits, copies_of(known, places.cache))
+    _copy(known, folder, domain, ["train"] if known.held_out else splits, copies_of(known, paths.cache))
     return 0
 
 
@@ -61,16 +61,16 @@ def _copy(known: DataSet, folder: Path, domain: str, splits: Sequence[str], copi
                       f"in {copies}", highlight=False)  # fmt: skip
 
 
-def is_slow(domain: str, places: Places) -> bool:
+def is_slow(domain: str, paths: Paths) -> bool:
     """Whether its training images are large PNG files here, and the first has no copy."""
     try:
-        known = find_set(domain, places.data_root)
+        known = find_set(domain, paths.data_root)
         if known is None:
             return False
-        folder = find_folder(known, domain, places.data_root)
+        folder = find_folder(known, domain, paths.data_root)
         first = known.list(folder, domain, "train").pairs[0].image
         large = first.suffix.lower() == ".png" and first.stat().st_size > LARGE
-        return large and not is_copied(first, folder, copies_of(known, places.cache))
+        return large and not is_copied(first, folder, copies_of(known, paths.cache))
     except (InputError, OSError):  # what is not here, or wrong, is told elsewhere
         return False
 

@@ -7,10 +7,7 @@ from typing import Any
 
 from recyclelora.documents import read
 from recyclelora.errors import InputError
-from recyclelora.sweeps.analysis import FILES, analyse_finished, read_analysis, series_of
-from recyclelora.sweeps.artifacts import write_atomically
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.spacefile import read_space
+from recyclelora.spaces.space_file import read_space
 from recyclelora.tables import composition, formats, provenance, report
 from recyclelora.tables.cells import group
 from recyclelora.tables.evidence import (
@@ -22,12 +19,15 @@ from recyclelora.tables.evidence import (
     fetch_panels,
     link_to,
 )
-from recyclelora.verbs.room import CONSOLE, open_existing, places_of
+from recyclelora.trials.analysis import FILES, analyse_finished, read_analysis, series_of
+from recyclelora.trials.paths import Paths
+from recyclelora.verbs.console import CONSOLE, open_existing, paths_of
+from recyclelora.writing import write_text
 
 
 def tables(given: argparse.Namespace) -> int:
-    store, places = open_existing(given), places_of(given)
-    return each_of(names_of(store, given.sweeps), lambda name: write_tables(store, name, places))
+    store, paths = open_existing(given), paths_of(given)
+    return each_of(names_of(store, given.sweeps), lambda name: write_tables(store, name, paths))
 
 
 def each_of(names: Sequence[str], write: Callable[[str], None]) -> int:
@@ -45,11 +45,11 @@ def each_of(names: Sequence[str], write: Callable[[str], None]) -> int:
     return 0
 
 
-def write_tables(store: Any, name: str, places: Places) -> None:
+def write_tables(store: Any, name: str, paths: Paths) -> None:
     evidence = fetch(store, name)
     for sheet in evidence.sheets(_confusions(store, evidence)):
         CONSOLE.print(formats.terminal(sheet))
-        for path in formats.write(sheet, places.results / "tables", link_to(store)):
+        for path in formats.write(sheet, paths.results / "tables", link_to(store)):
             CONSOLE.print(f"  {path}", highlight=False)
 
 
@@ -100,8 +100,8 @@ def explain(given: argparse.Namespace) -> int:
 
 def write_report(given: argparse.Namespace) -> int:
     """A page per sweep, its figures and tables beside it; logged to the sweep's run as well."""
-    store, places = open_existing(given), places_of(given)
-    out = given.out or places.results / "reports"
+    store, paths = open_existing(given), paths_of(given)
+    out = given.out or paths.results / "reports"
 
     def write(name: str) -> None:
         evidence = fetch(store, name)
@@ -128,11 +128,11 @@ def _write_report(store: Any, evidence: Evidence, out: Path, given: argparse.Nam
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror}); choose another with --out") from None
     page = out / f"{name}.html"
-    write_atomically(page, report.render(composition.compose(material, gallery, link), link).encode())
+    write_text(page, report.render(composition.compose(material, gallery, link), link))
     written = [page]
     for stem, plate in gallery.named.items():
         written.append(out / name / f"{stem}.svg")
-        write_atomically(written[-1], plate.drawing.svg.encode())
+        write_text(written[-1], plate.drawing.svg)
     for sheet in sheets:
         written += formats.write(sheet, out / name, link)
     store.log_artifact(evidence.sweep.run_id, "report.html", page)
@@ -148,7 +148,7 @@ def analyse(given: argparse.Namespace) -> int:
     """Fill in the analysis of adapters for runs that ended without one."""
     from recyclelora.sweeps.driver import commit_tags
 
-    store, places = open_existing(given), places_of(given)
+    store, paths = open_existing(given), paths_of(given)
     records = {record.fingerprint: record for name in names_of(store, given.sweeps) for record in store.records(name)}
     missing, code = 0, "{commit} (modified)" if commit_tags()["dirty"] == "true" else "{commit}"
     code = code.format(**commit_tags())
@@ -156,11 +156,11 @@ def analyse(given: argparse.Namespace) -> int:
         lacks = not any(metric.startswith("adapter/") for metric in record.metrics)
         if record.outcome != "finished" or record.config.get("adapter.method") in ("frozen", "rein") or not lacks:
             continue
-        folder = places.trial(record.fingerprint)
+        folder = paths.trial(record.fingerprint)
         if not (folder / "adapter.safetensors").exists():
             missing += 1
             continue
-        analysis = read_analysis(folder) or analyse_finished(folder, places.cache, places.data_root)
+        analysis = read_analysis(folder) or analyse_finished(folder, paths.cache, paths.data_root)
         for name in FILES:
             if (folder / name).exists():
                 store.log_artifact(record.tags["run_id"], name, folder / name)
@@ -168,6 +168,6 @@ def analyse(given: argparse.Namespace) -> int:
         CONSOLE.print(f"{record.tags.get('cell', record.fingerprint)}, seed {record.tags.get('seed')}: analysed",
                       highlight=False)
     if missing:
-        CONSOLE.print(f"{missing} runs have no trial folder in {places.results}, so they were not analysed",
+        CONSOLE.print(f"{missing} runs have no trial folder in {paths.results}, so they were not analysed",
                       highlight=False)
     return 0

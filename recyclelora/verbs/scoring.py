@@ -9,13 +9,13 @@ from rich.table import Table
 
 from recyclelora.data.datasets import DOMAINS, DomainData, find_set, open_domain
 from recyclelora.data.labels import Common, common_space
-from recyclelora.sweeps.device import choose_device
-from recyclelora.sweeps.mapping import describe, scoring_of
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.protocol import view
-from recyclelora.verbs.hashing import fingerprint_of
+from recyclelora.trials.device import choose_device
+from recyclelora.trials.label_mapping import describe, scoring_of
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.protocol import view
+from recyclelora.verbs.console import CONSOLE, paths_of, watched
 from recyclelora.verbs.models import find_model
-from recyclelora.verbs.room import CONSOLE, places_of, watched
+from recyclelora.verbs.progress import fingerprint_of
 
 
 class Scored(NamedTuple):
@@ -29,9 +29,9 @@ class Scored(NamedTuple):
 
 
 def evaluate(given: argparse.Namespace) -> int:
-    places = places_of(given)
-    model = find_model(given, places)
-    opened = [_open(domain, given, places) for domain in dict.fromkeys(given.domains)]
+    paths = paths_of(given)
+    model = find_model(given, paths)
+    opened = [_open(domain, given, paths) for domain in dict.fromkeys(given.domains)]
     commons = [common_space(model.space, data.space) for data in opened]  # all are refused before any is scored
     metrics: dict[str, float] = {}
     scored = []
@@ -45,7 +45,7 @@ def evaluate(given: argparse.Namespace) -> int:
     if given.json:
         domains = {each.data.domain: {"split": each.data.split, "images": len(each.data), "miou": each.miou,
                                       "chance": each.chance, "label_space": each.common.space.name, "iou": each.iou,
-                                      "data_fingerprint": fingerprint_of(each.data, places)} for each in scored}
+                                      "data_fingerprint": fingerprint_of(each.data, paths)} for each in scored}
         print(json.dumps({"model": model.fingerprint, "protocol": view(model.config), "domains": domains,
                           "label_mapping": scoring.maps, "metrics": metrics}, indent=1))
         return 0
@@ -60,15 +60,15 @@ def evaluate(given: argparse.Namespace) -> int:
     return 0
 
 
-def _open(domain: str, given: argparse.Namespace, places: Places) -> DomainData:
-    known = find_set(domain, places.data_root)
+def _open(domain: str, given: argparse.Namespace, paths: Paths) -> DomainData:
+    known = find_set(domain, paths.data_root)
     splits = tuple(known.domains[domain]) if known else DOMAINS[domain]
     split = given.split or ("test" if "test" in splits else "val" if "val" in splits else splits[-1])
-    return open_domain(domain, split, root=places.data_root, cache=places.cache, limit=given.images)
+    return open_domain(domain, split, root=paths.data_root, cache=paths.cache, limit=given.images)
 
 
 def _score(model: Any, data: DomainData, common: Common) -> dict[str, float]:
-    from recyclelora.sweeps.scores import evaluate_domain
+    from recyclelora.trials.scores import evaluate_domain
 
     device = choose_device()
     return evaluate_domain(model.segmentor.to(device), model.config, data, common, device, data.domain,

@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from rich.table import Column, Table
 
 from recyclelora.config import Config, flatten
+from recyclelora.costs import requirements
 from recyclelora.documents import read
 from recyclelora.errors import InputError
 from recyclelora.settings import Settings, from_document, parse_overrides
-from recyclelora.sweeps import outlook
-from recyclelora.sweeps.space import Space, cells_of, expand
-from recyclelora.sweeps.spacefile import read_space
-from recyclelora.verbs.prospect import (
+from recyclelora.spaces.space import Space, cells_of, expand
+from recyclelora.spaces.space_file import read_space
+from recyclelora.verbs.console import CONSOLE, paths_of
+from recyclelora.verbs.preview import (
     Prospect,
     describe,
     evaluation_hours_of,
@@ -22,7 +23,6 @@ from recyclelora.verbs.prospect import (
     moments_of,
     to_plain,
 )
-from recyclelora.verbs.room import CONSOLE, places_of
 from recyclelora.verbs.sweeping import check_cells, tell_stage
 
 
@@ -34,7 +34,7 @@ def show(given: argparse.Namespace) -> int:
     if given.at or given.cell:
         raise InputError(f"{given.file}: a config has neither bases nor cells; leave out --at and --cell")
     settings = from_document(document).override(overrides, "command line")
-    return _show_trial(describe(settings, places_of(given)), as_json=given.json)
+    return _show_trial(describe(settings, paths_of(given)), as_json=given.json)
 
 
 def _show_space(space: Space, given: argparse.Namespace) -> int:
@@ -46,7 +46,7 @@ def _show_space(space: Space, given: argparse.Namespace) -> int:
         return _list_trials(space, as_json=given.json)
     settings = space.layered(dict(cells_of(space))[label], space.seeds[0])
     targets = tuple(target for target in space.statement.targets if target.cell == label)
-    trial = describe(settings, places_of(given), targets, space.statement.unknown)
+    trial = describe(settings, paths_of(given), targets, space.statement.unknown)
     if not given.json:
         CONSOLE.print(f"{space.sweep_name}, {label}: {space.claim}", highlight=False)
         tell_stage(space)
@@ -118,12 +118,12 @@ def _needs(trial: Prospect) -> Table:
                   f"kept for the backward pass {kept}")
     table.add_row("arithmetic of a step", f"{needs.step_flops / 1e12:,.2f} TFLOP, without the loss")
     table.add_row("arithmetic of a window", f"{needs.window_flops / 1e12:,.2f} TFLOP")
-    table.add_row(f"training at {outlook.UTILISATION:.0%} of the data sheet's {trial.config.training.precision}",
+    table.add_row(f"training at {requirements.UTILISATION:.0%} of the data sheet's {trial.config.training.precision}",
                   _say(hours_of(trial)))
     scored = trial.scored
     if scored.during + scored.final:
         table.add_row("windows that are scored", f"{scored.during:,} while training, {scored.final:,} at its end")
-        table.add_row(f"evaluation at {outlook.UTILISATION:.0%} of the data sheet's float32",
+        table.add_row(f"evaluation at {requirements.UTILISATION:.0%} of the data sheet's float32",
                       _say(evaluation_hours_of(trial)))
     if scored.at_most:
         table.add_row("sizes vary: each counted as the largest", ", ".join(scored.at_most))

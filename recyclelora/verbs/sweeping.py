@@ -9,37 +9,38 @@ from dataclasses import replace
 from rich.table import Table
 
 from recyclelora.config import Config
+from recyclelora.costs import sweep_cost
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
+from recyclelora.runs.plan import PlannedCell
 from recyclelora.settings import parse_overrides
-from recyclelora.sweeps import cost, order
-from recyclelora.sweeps.build import count_parameters
-from recyclelora.sweeps.places import Places
-from recyclelora.sweeps.plan import PlannedCell
-from recyclelora.sweeps.space import Planned, Space, cells_of, expand
-from recyclelora.sweeps.spacefile import read_space
+from recyclelora.spaces.space import Planned, Space, cells_of, expand
+from recyclelora.spaces.space_file import read_space
+from recyclelora.sweeps import budget
 from recyclelora.tables import formats, power
 from recyclelora.tables.cells import Cell, group
 from recyclelora.tables.results import runs_of
-from recyclelora.verbs.hashing import hash_data
+from recyclelora.trials.build import count_parameters
+from recyclelora.trials.paths import Paths
+from recyclelora.verbs.console import CONSOLE, open_existing, paths_of
+from recyclelora.verbs.progress import hash_data
 from recyclelora.verbs.results import names_of, write_tables
-from recyclelora.verbs.room import CONSOLE, open_existing, places_of
 
 
 def sweep(given: argparse.Namespace) -> int:
+    from recyclelora.runs.tracking import Tracker
     from recyclelora.sweeps import driver
-    from recyclelora.sweeps.tracking import Tracker
 
-    places = places_of(given)
+    paths = paths_of(given)
     space = _told(read_space(given.space, parse_overrides(given.overrides), given.at), given)
     only = check_cells(space, given.cell)
     if given.dry_run:
-        return _print_trials(space, places, only)
-    tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
-    hash_data(_configs(space), places)
-    counts = driver.run_sweep(space, places, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
+        return _print_trials(space, paths, only)
+    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+    hash_data(_configs(space), paths)
+    counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
                               retries=given.retries, only=only)
-    write_tables(tracker, space.sweep_name, places)
+    write_tables(tracker, space.sweep_name, paths)
     CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
     if counts.failed or counts.left:
         again = "" if space.method == "tpe" else "; the same command tries them again"
@@ -81,18 +82,18 @@ def _told(space: Space, given: argparse.Namespace) -> Space:
     return replace(space, statement=replace(space.statement, command=f"recyclelora {shlex.join(words)}"))
 
 
-def _print_trials(space: Space, places: Places, only: Sequence[str] = ()) -> int:
+def _print_trials(space: Space, paths: Paths, only: Sequence[str] = ()) -> int:
     """Every trial by its fingerprint; where it cannot have one here, since data or weights are absent, without."""
     from recyclelora.sweeps import driver
 
     if space.method == "tpe":
-        hash_data(_configs(space), places)
-        driver.prepare(space, {}, "", space.seeds[0], places)
+        hash_data(_configs(space), paths)
+        driver.prepare(space, {}, "", space.seeds[0], paths)
         CONSOLE.print(f"a search: {space.run_cap} trials proposed by TPE over {len(space.parameters)} knobs")
         return 0
     trials = [trial for trial in expand(space) if not only or trial.cell in only]
-    hash_data((trial.config for trial in trials), places)
-    names, reason = driver.identify_all(space, trials, places)
+    hash_data((trial.config for trial in trials), paths)
+    names, reason = driver.identify_all(space, trials, paths)
     for trial in trials:
         CONSOLE.print(f"{names.get((trial.cell, trial.config.seed), '-' * 16)}  {trial.cell}, seed {trial.config.seed}",
                       highlight=False)
@@ -105,21 +106,21 @@ def _print_trials(space: Space, places: Places, only: Sequence[str] = ()) -> int
 
 
 def plan(given: argparse.Namespace) -> int:
+    from recyclelora.runs.tracking import Tracker
     from recyclelora.sweeps import driver
-    from recyclelora.sweeps.tracking import Tracker
 
-    places = places_of(given)
+    paths = paths_of(given)
     space = read_space(given.space, parse_overrides(given.overrides), given.at)
     if space.method == "tpe":
-        return _print_trials(space, places)
+        return _print_trials(space, paths)
     only = check_cells(space, given.cell)
-    trials = order.by_information(list(expand(space)), space.statement) if space.budget else list(expand(space))
+    trials = budget.by_information(list(expand(space)), space.statement) if space.budget else list(expand(space))
     trials = [trial for trial in trials if not only or trial.cell in only]
-    hash_data((trial.config for trial in trials), places)
-    names, reason = driver.identify_all(space, trials, places)
+    hash_data((trial.config for trial in trials), paths)
+    names, reason = driver.identify_all(space, trials, paths)
     known = {}
-    if (places.results / "mlflow.db").exists() or given.environment["MLFLOW_TRACKING_URI"]:
-        tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+    if (paths.results / "mlflow.db").exists() or given.environment["MLFLOW_TRACKING_URI"]:
+        tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
         known = tracker.finished(list(names.values()))
     left = [trial for trial in trials if names.get((trial.cell, trial.config.seed)) not in known]
     _print_cells(space, trials, left)
@@ -129,10 +130,10 @@ def plan(given: argparse.Namespace) -> int:
         return 0
     if left and not given.no_timing:
         configs = [trial.config for trial in trials]
-        timings, slots = driver.time_trials(configs, places, given.environment["RAY_ADDRESS"], given.steps)
-        for line in cost.describe(cost.estimate([trial.config for trial in left], timings, slots)):
+        timings, slots = driver.time_trials(configs, paths, given.environment["RAY_ADDRESS"], given.steps)
+        for line in sweep_cost.describe(sweep_cost.estimate([trial.config for trial in left], timings, slots)):
             CONSOLE.print(line, highlight=False, markup=False)
-        _print_budget(space, trials, cost.estimate(configs, timings, slots))
+        _print_budget(space, trials, sweep_cost.estimate(configs, timings, slots))
     elif space.budget and space.budget.unit == "trials":
         _print_budget(space, trials, None)
     if known:
@@ -153,10 +154,10 @@ def _print_cells(space: Space, trials: Sequence[Planned], left: Sequence[Planned
     CONSOLE.print(f"{len(trials)} trials, {len(trials) - len(left)} done already, {len(left)} to run", highlight=False)
 
 
-def _print_budget(space: Space, trials: Sequence[Planned], made: cost.Estimate | None) -> None:
+def _print_budget(space: Space, trials: Sequence[Planned], made: sweep_cost.Estimate | None) -> None:
     if space.budget is None:
         return
-    kept, beyond = order.within(trials, space.budget, space.statement, made)
+    kept, beyond = budget.within(trials, space.budget, space.statement, made)
     CONSOLE.print(f"Budget of {space.budget.amount:g} {space.budget.unit}: {len(kept)} trials are run, those that "
                   f"decide the claim first; {len(beyond)} are left out", highlight=False)
 
@@ -178,15 +179,15 @@ def _print_noise(space: Space, cells: Sequence[Cell]) -> None:
 
 def noise(given: argparse.Namespace) -> int:
     """Run the baseline on its seeds alone, and say what the design could detect with so many."""
+    from recyclelora.runs.tracking import Tracker
     from recyclelora.sweeps import driver
-    from recyclelora.sweeps.tracking import Tracker
 
-    places = places_of(given)
+    paths = paths_of(given)
     whole = read_space(given.space, parse_overrides(given.overrides), given.at)
     space = _told(driver.baseline_alone(whole, given.seeds), given)
-    tracker = Tracker.open(places.results, uri=given.environment["MLFLOW_TRACKING_URI"])
-    hash_data(_configs(space), places)
-    counts = driver.run_sweep(space, places, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"])
+    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+    hash_data(_configs(space), paths)
+    counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"])
     cells = group(space.sweep_name, tracker.plan(space.sweep_name), tracker.records(space.sweep_name))
     _print_noise(space, cells)
     return 1 if counts.failed or counts.left else 0

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from recyclelora.adapters.diagnostics import DEFINITIONS
 from recyclelora.tables.figures import canvas
-from recyclelora.tables.figures.adapters import LOOKS
+from recyclelora.tables.figures.adapter_plots import LOOKS
 
 Layers = Sequence[tuple[str, Mapping[str, float]]]  # of one run: layer -> `adapter/<measure>/<which>` -> value
 HEIGHT = 2.1  # inches of a panel

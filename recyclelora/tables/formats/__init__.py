@@ -1,6 +1,5 @@
 """A sheet in each format that tables are printed in. Equal sheets give equal bytes."""
 
-import os
 import re
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from recyclelora.tables.formats.latex import latex
 from recyclelora.tables.formats.markdown import markdown
 from recyclelora.tables.formats.terminal import terminal
 from recyclelora.tables.sheet import Sheet
+from recyclelora.writing import write_text
 
 __all__ = ["FORMS", "Link", "html_table", "render", "style", "terminal", "write"]
 
@@ -35,18 +35,7 @@ def write(sheet: Sheet, folder: Path, link: Link | None = None) -> list[Path]:
     paths = [folder / f"{sheet.name}.{form}" for form in FORMS]
     for path, form in zip(paths, FORMS, strict=True):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, render(sheet, form, link))
+            write_text(path, render(sheet, form, link))
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror})") from None
     return paths
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(text, "utf-8", newline="")
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from recyclelora.sweeps.texts import clean
+from recyclelora.runs.encoding import clean
 from recyclelora.tables.sheet import Entry, Number, RunRef, Sheet
 
 Link = Callable[[Sequence[RunRef]], str | None]  # the address of the page that shows these runs

@@ -1,0 +1,33 @@
+"""The results folder: made, marked as one owner's, and locked while runs are looked up and made."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from recyclelora.errors import InputError
+from recyclelora.writing import locked, write_text
+
+
+def prepare(results: Path) -> str:
+    """Make the folder; returns the id kept in it, which marks its runs on a shared server. Raises InputError."""
+    if set("%?") & set(str(results)):
+        raise InputError(f"results folder {results}: '%' and '?' cannot be in the path of its database; choose another")
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with one_at_a_time(results):
+            file = results / "id"
+            if not file.exists():
+                write_text(file, f"{uuid.uuid4()}\n")
+            return str(uuid.UUID(file.read_text("utf-8").strip()))
+    except ValueError:
+        raise InputError(f"{results}/id: is damaged; delete it, and a new one is made") from None
+    except OSError as error:
+        raise InputError(f"results folder {results}: cannot be written ({error.strerror}); choose another") from None
+
+
+@contextmanager
+def one_at_a_time(results: Path) -> Iterator[None]:
+    """One process at a time, so that looking for a run and making it are one act; the lock dies with its process."""
+    with locked(results / ".lock"):
+        yield

@@ -1,0 +1,355 @@
+"""Reading a space file or an experiment: every key checked, every complaint with file, line and key (key names as in
+W&B sweeps)."""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from recyclelora.documents import Document, Plain, nearest, read
+from recyclelora.errors import InputError
+from recyclelora.settings import Settings, from_document, known_keys, read_settings
+from recyclelora.spaces.experiment import AROUND, choose_base, factor_keys, read_budget, read_statement
+from recyclelora.spaces.space import (
+    DISTRIBUTIONS,
+    VARYING,
+    Asha,
+    Distribution,
+    Knobs,
+    Method,
+    Parameter,
+    Space,
+    cells_of,
+    sample,
+    suggest,
+)
+
+KEYS = ("claim", "base", "config", "at", "method", "metric", "parameters", "baselines", "cells", "components", "seeds",
+        "early_terminate", "run_cap", "search_seed", "baseline", "expect", "targets", "tables", "figures", "budget",
+        "after", "unknown")
+
+
+EXHAUSTIVE = ("grid", "one_factor", "leave_one_out", "add_one_in", "cells")  # all cells, with equal budgets
+ABLATION = ("cells", "components", "baseline", "expect", "targets", "budget")
+
+
+def read_space(path: Path, overrides: Mapping[str, Plain] | None = None, at: str | None = None) -> Space:
+    """Read and check a space file or an experiment; `at` chooses among its bases, `overrides` (from the command line)
+    change its base config. Every value of every knob is resolved once, so that a bad one is refused before anything
+    runs. Raises InputError with file and line."""
+    document, chosen = choose_base(read(path), at)
+    for key in document.data:
+        if key not in KEYS:
+            raise InputError(f"{document.where(key)}: {key}: unknown key of a space{nearest(key, KEYS)}")
+    reader = _Reader(document)
+    parameters = reader.parameters()
+    metric, goal = reader.metric()
+    settings = reader.settings()
+    if overrides:
+        settings = settings.override(overrides, "command line")
+        swept = [parameter.key for parameter in parameters if parameter.key in overrides]
+        if swept:
+            raise InputError(f"command line: {swept[0]}: is swept by {path}; edit its values there")
+        named = [key for cells in (reader.named_knobs(section) for section in ("cells", "components", "baselines"))
+                 for knobs in cells.values() for key in knobs if key in overrides]
+        if named:
+            raise InputError(f"command line: {named[0]}: is set by cells of {path}; edit it there")
+    space = Space(
+        name=path.stem, path=path, claim=reader.text("claim"), settings=settings, method=reader.method(), metric=metric,
+        goal=goal, parameters=parameters, baselines=reader.named_knobs("baselines"), seeds=reader.seeds(),
+        asha=reader.early_terminate(), run_cap=reader.count("run_cap"), search_seed=reader.count("search_seed", 0) or 0,
+        document=document, at=chosen, cells=reader.named_knobs("cells"), components=reader.named_knobs("components"),
+        budget=read_budget(document), after=_before(path, document, chosen, overrides))
+    _check(space)
+    labels = [] if space.method == "tpe" else [label for label, _ in cells_of(space)]
+    repeated = [label for label in labels if labels.count(label) > 1]
+    if repeated:
+        raise InputError(f"{path}: two cells are called {repeated[0]!r}; rename one")
+    factors = factor_keys(reader.group("parameters"))
+    return replace(space, statement=read_statement(document, chosen, space.method, space.claim, labels, factors))
+
+
+def _before(path: Path, document: Document, at: str, overrides: Mapping[str, Plain] | None) -> Space | None:
+    """The base of the same file whose trials come first: `after: NAME`."""
+    name = document.data.get("after")
+    if "after" not in document.data:
+        return None
+    if not at or not isinstance(name, str):
+        raise InputError(f"{document.where('after')}: after: expected the name of another base of this file, found "
+                         f"{name!r}")
+    before: Plain = name
+    seen = [at]
+    while isinstance(before, str):  # up to the first stage
+        if before in seen:
+            raise InputError(f"{document.where('after')}: after: {' waits for '.join([*seen, before])}")
+        seen.append(before)
+        before = choose_base(read(path), before)[0].data.get("after")
+    return read_space(path, overrides, name)
+
+
+def _check(space: Space) -> None:
+    where = space.document.where
+    _check_design(space)
+    if space.method in EXHAUSTIVE:
+        for parameter in space.parameters:
+            if parameter.distribution:
+                raise InputError(f"{where('parameters', parameter.key)}: {parameter.key}: a {space.method} needs "
+                                 "`values`, not a range; list them, or use method: random or tpe")
+        if space.asha:
+            raise InputError(f"{where('early_terminate')}: early_terminate: a {space.method} is an ablation, its cells "
+                             "get equal budgets; leave it out, or use method: random or tpe")
+        if space.run_cap is not None:
+            raise InputError(f"{where('run_cap')}: run_cap: a {space.method} runs all its cells; leave it out, or set "
+                             "a budget")
+    elif space.run_cap is None:
+        raise InputError(f"{where('method')}: method {space.method} needs run_cap, the number of trials")
+    if space.method == "tpe" and len(space.seeds) > 1:
+        raise InputError(f"{where('seeds')}: seeds: a search takes one seed (found {len(space.seeds)}); confirm what "
+                         "it finds with a grid over several")
+    if space.metric == "miou/target_mean" and space.resolve({}, space.seeds[0]).evaluation.selection != "oracle":
+        raise InputError(f"{where('metric', 'name')}: metric: name: miou/target_mean selects on the test domains; say "
+                         "so with evaluation.selection: oracle, or use miou/source")
+    if not space.parameters and space.method in ("random", "tpe", "one_factor"):
+        raise InputError(f"{space.path}: method {space.method} needs parameters")
+    if space.method == "tpe" and space.baselines:
+        raise InputError(f"{where('baselines')}: baselines: a search has no table rows to compare with; use a grid")
+    earlier: set[str] = set()
+    for parameter in space.parameters:
+        for key in (*parameter.when, *parameter.unless):
+            if key not in earlier and key not in known_keys():
+                raise InputError(f"{where('parameters', parameter.key, 'when', key)}: {key}: unknown setting"
+                                 f"{nearest(key, known_keys())}")
+            if key in {later.key for later in space.parameters} - earlier:
+                raise InputError(f"{where('parameters', parameter.key, 'when', key)}: {key}: is swept further down; "
+                                 "move it above the knob that depends on it")
+        earlier.add(parameter.key)
+    _check_protocol(space)
+    named = (space.baselines.values(), space.cells.values(), space.components.values())
+    for knobs in itertools.chain(*named, _probes(space)):
+        space.resolve(knobs, space.seeds[0])
+
+
+def _check_protocol(space: Space) -> None:
+    """No table may mix protocols or selection rules, so no design may: better said before anything is trained."""
+    for path in space.document.lines:
+        key = path[-1]
+        if path[0] in VARYING and "when" not in path and key.startswith("evaluation."):
+            raise InputError(f"{space.document.where(*path)}: {key}: cells measured by different protocols cannot "
+                             "stand in one table; set it under `config:`, or write a file for each")
+
+
+def _check_design(space: Space) -> None:
+    """The keys that list what a design varies: there is one, and it is the design's own."""
+    where = space.document.where
+    own = {"cells": "cells", "leave_one_out": "components", "add_one_in": "components"}.get(space.method, "parameters")
+    for key, found in (("parameters", space.parameters), ("cells", space.cells), ("components", space.components)):
+        if found and key != own:
+            raise InputError(f"{where(key)}: {key}: means nothing with method {space.method}, which varies `{own}`")
+    if own != "parameters" and not (space.cells or space.components):
+        raise InputError(f"{where('method')}: method {space.method} needs `{own}:` with `NAME: {{key: value}}` lines")
+    if space.method == "one_factor" and any(parameter.when or parameter.unless for parameter in space.parameters):
+        raise InputError(f"{where('parameters')}: parameters: `when:` means nothing with one_factor, where one knob "
+                         "changes at a time")
+    if "baseline" in space.document.data and space.method in (*AROUND, "tpe", "random"):
+        raise InputError(f"{where('baseline')}: baseline: a {space.method} has its own; leave it out")
+    if space.method == "tpe" and (wrong := [key for key in ABLATION if key in space.document.data]):
+        raise InputError(f"{where(wrong[0])}: {wrong[0]}: belongs to an ablation, and a search is none; leave it out")
+
+
+def _probes(space: Space) -> Iterator[Knobs]:
+    """Points that together show every value and bound of every knob, each in a context where the knob exists."""
+    for probed in space.parameters:
+        ends: tuple[Plain, ...] = probed.values
+        if probed.distribution:
+            integral = probed.distribution.startswith("int")
+            ends = tuple(int(end) if integral else end for end in (probed.low, probed.high))
+        for value in ends:
+            for seed in range(64):  # a random context until the knob exists in it
+                draw = random.Random(seed)
+                chosen = suggest(space, lambda p, v=value, d=draw: v if p is probed else sample(p, d))  # type: ignore[misc]  # noqa: B023
+                if probed.key in chosen:
+                    yield chosen
+                    break
+            else:
+                where = space.document.where("parameters", probed.key)
+                raise InputError(f"{where}: {probed.key}: its `when:` never holds")
+
+
+class _Reader:
+    """Reads one key of a space file at a time; each complaint names file, line and key."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+    def fail(self, message: str, *keys: str) -> InputError:
+        name = ": ".join(keys[1:] if keys[0] == "parameters" else keys)
+        return InputError(f"{self.document.where(*keys)}: {name}: {message}")
+
+    def group(self, *keys: str) -> dict[str, Plain]:
+        node: Plain = self.document.data
+        for key in keys:
+            node = node.get(key) if isinstance(node, dict) else None
+        if node is None and len(keys) == 1 and keys[0] not in self.document.data:
+            return {}
+        if not isinstance(node, dict):
+            raise self.fail(f"expected `key: value` lines, found {node!r}", *keys)
+        return node
+
+    def text(self, key: str) -> str:
+        value = self.document.data.get(key, "")
+        if not isinstance(value, str):
+            raise self.fail(f"expected text, found {value!r}", key)
+        return " ".join(value.split())
+
+    def count(self, key: str, minimum: int = 1) -> int | None:
+        value = self.document.data.get(key)
+        if value is None and key not in self.document.data:
+            return None
+        if not _is_int(value) or value < minimum:  # type: ignore[operator]
+            raise self.fail(f"expected a whole number from {minimum}, found {value!r}", key)
+        return value  # type: ignore[return-value]
+
+    def settings(self) -> Settings:
+        base = self.document.data.get("base")
+        settings = Settings()
+        if base is not None:
+            if not isinstance(base, str):
+                raise self.fail(f"expected the path of a config file, found {base!r}", "base")
+            settings = read_settings(self.document.path.parent / base)
+        if "config" in self.document.data:
+            own = from_document(self.document, "config")
+            settings = settings.override(own.values, own.origins)
+        settings.resolve()
+        return settings
+
+    def method(self) -> Method:
+        method = self.document.data.get("method")
+        if method not in get_args(Method):
+            raise self.fail(f"expected one of {', '.join(get_args(Method))}, found {method!r}", "method")
+        return method  # type: ignore[return-value]
+
+    def metric(self) -> tuple[str, Literal["maximize", "minimize"]]:
+        metric = self.group("metric") or {"name": "miou/source", "goal": "maximize"}
+        for key in metric:
+            if key not in ("name", "goal"):
+                raise self.fail("unknown; a metric has a name and a goal", "metric", key)
+        name, goal = metric.get("name"), metric.get("goal", "maximize")
+        if name not in ("miou/source", "miou/target_mean"):
+            raise self.fail(f"{name!r} is not reported during training; known: miou/source, miou/target_mean (an "
+                            "oracle: it selects on the test domains)", "metric", "name")
+        if goal not in ("maximize", "minimize"):
+            raise self.fail(f"expected maximize or minimize, found {goal!r}", "metric", "goal")
+        return name, goal  # type: ignore[return-value]
+
+    def seeds(self) -> tuple[int, ...]:
+        seeds = self.document.data.get("seeds", [0])
+        if not isinstance(seeds, list) or not seeds:
+            raise self.fail(f"expected a list such as [0, 1, 2], found {seeds!r}", "seeds")
+        for seed in seeds:
+            if not _is_int(seed) or seed < 0:  # type: ignore[operator]
+                raise self.fail(f"{seed!r} is not a whole number from 0", "seeds")
+        if len(set(seeds)) < len(seeds):  # type: ignore[arg-type]
+            raise self.fail(f"{seeds} names a seed twice; a repeated seed is the same trial", "seeds")
+        return tuple(seeds)  # type: ignore[arg-type]
+
+    def named_knobs(self, section: str) -> dict[str, Knobs]:
+        """Knobs by the name given to them; `{}` is a name for the base config itself."""
+        named = {label: from_document(self.document, section, label).values for label in self.group(section)}
+        for label, knobs in named.items():
+            for key in knobs:
+                if key not in known_keys() or key == "seed" or key.startswith("resources."):
+                    raise InputError(f"{self.document.where(section, label, key)}: {key}: no setting that a cell can "
+                                     f"have{nearest(key, known_keys())}")
+        return named
+
+    def early_terminate(self) -> Asha | None:
+        rule = self.group("early_terminate")
+        if not rule:
+            return None
+        for key in rule:
+            if key not in ("type", "min_iter", "eta"):
+                raise self.fail("unknown; known: type, min_iter, eta", "early_terminate", key)
+        if rule.get("type") != "asha":
+            raise self.fail(f"expected asha, found {rule.get('type')!r}", "early_terminate", "type")
+        minimum, eta = rule.get("min_iter"), rule.get("eta", 3)
+        if not _is_int(minimum) or minimum < 1:  # type: ignore[operator]
+            raise self.fail(f"expected a number of iterations, found {minimum!r}", "early_terminate", "min_iter")
+        if not _is_int(eta) or eta < 2:  # type: ignore[operator]
+            raise self.fail(f"expected a whole number from 2, found {eta!r}", "early_terminate", "eta")
+        return Asha(minimum, eta)  # type: ignore[arg-type]
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        return tuple(self.parameter(key) for key in self.group("parameters"))
+
+    def parameter(self, key: str) -> Parameter:
+        at = ("parameters", key)
+        if key not in known_keys() or key == "seed" or key.startswith("resources."):
+            hint = "; list them under `seeds:`" if key == "seed" else nearest(key, known_keys())
+            raise self.fail(f"no setting that can be swept{hint}", *at)
+        given = self.group(*at)
+        for name in given:
+            if name not in ("values", "value", "min", "max", "distribution", "when"):
+                raise self.fail(f"unknown{nearest(name, ('values', 'value', 'min', 'max', 'distribution', 'when'))}",
+                                *at, name)
+        when, unless = self.conditions(*at)
+        if "value" in given:
+            return Parameter(key, (given["value"],), when=when, unless=unless)
+        if ("values" in given) == ("min" in given or "max" in given):
+            raise self.fail("give either `values: [...]` or `min` and `max`", *at)
+        if "values" in given:
+            return Parameter(key, self.values(*at), when=when, unless=unless)
+        low, high, distribution = self.range(*at)
+        return Parameter(key, (), low, high, distribution, when, unless)
+
+    def values(self, *at: str) -> tuple[Plain, ...]:
+        values = self.group(*at)["values"]
+        if not isinstance(values, list) or not values:
+            raise self.fail(f"expected a list of at least one value, found {values!r}", *at, "values")
+        for position, value in enumerate(values):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise self.fail(f"{value} is not a finite number", *at, "values")
+            if value in values[:position]:
+                raise self.fail(f"{value!r} is listed twice", *at, "values")
+        return tuple(values)
+
+    def range(self, *at: str) -> tuple[float, float, Distribution]:
+        given = self.group(*at)
+        bounds = []
+        for name in ("min", "max"):
+            bound = given.get(name)
+            if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
+                raise self.fail(f"expected a finite number, found {bound!r}", *at, name)
+            bounds.append(bound)
+        low, high = bounds
+        if low >= high:
+            raise self.fail(f"{low} is not below max ({high}); swap or widen them", *at, "min")
+        default = "int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform"
+        distribution = given.get("distribution", default)
+        if distribution not in DISTRIBUTIONS:
+            raise self.fail(f"unknown{nearest(str(distribution), DISTRIBUTIONS)}", *at, "distribution")
+        if str(distribution).startswith("int") and not (_is_int(low) and _is_int(high)):
+            raise self.fail(f"{distribution} needs whole bounds, found {low} and {high}", *at, "distribution")
+        if "log" in str(distribution) and low <= 0:
+            raise self.fail(f"{low} has no logarithm; {distribution} needs min above 0", *at, "min")
+        return low, high, distribution  # type: ignore[return-value]
+
+    def conditions(self, *at: str) -> tuple[dict[str, tuple[Plain, ...]], dict[str, tuple[Plain, ...]]]:
+        when: dict[str, tuple[Plain, ...]] = {}
+        unless: dict[str, tuple[Plain, ...]] = {}
+        if "when" not in self.group(*at):
+            return when, unless
+        for key, condition in self.group(*at, "when").items():
+            chosen = when
+            if isinstance(condition, dict):
+                if list(condition) != ["not"]:
+                    raise self.fail("expected a value, a list of values, or {not: value}", *at, "when", key)
+                condition, chosen = condition["not"], unless
+            chosen[key] = tuple(condition) if isinstance(condition, list) else (condition,)
+        return when, unless
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,107 @@
+"""What a trial leaves for others: its model as safetensors files beside its config, and how to load it again."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from recyclelora.adapters import AdapterError, load_adapter, load_rein, save_adapter, save_rein
+from recyclelora.adapters.tensor_files import write_tensors
+from recyclelora.config import Config, Frozen, Rein
+from recyclelora.data.labels import SPACES, Grouping, LabelSpace
+from recyclelora.errors import InputError
+from recyclelora.models.backbones import build_backbone
+from recyclelora.models.segmentor import Segmentor, build_segmentor
+from recyclelora.models.weights import Weights, resolve_weights
+from recyclelora.settings import read_settings
+from recyclelora.trials.build import Identity, find_weights, head_shape
+
+CONFIG, ADAPTER, HEAD = "config.yaml", "adapter.safetensors", "head.safetensors"
+BACKBONE = "backbone.safetensors"  # of an imported model whose backbone is its own; others name the pretrained weights
+
+
+class Model(NamedTuple):
+    """A trained model: the segmentor, the config it was trained with, and the classes it predicts."""
+
+    segmentor: Segmentor
+    config: Config
+    space: LabelSpace
+    fingerprint: str
+
+
+def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Identity, space: LabelSpace,
+               provenance: Mapping[str, str] | None = None) -> None:
+    """Write `adapter.safetensors` (adapters alone, tied to their base) and `head.safetensors` into a trial's folder,
+    which holds its `config.yaml` already. `provenance` goes into the metadata of both."""
+    about = {"fingerprint": identity.fingerprint, "weights_sha256": identity.weights.sha256, "label_space": space.name,
+             "label_space_classes": json.dumps(space._asdict()), **(provenance or {})}
+    if not isinstance(config.adapter, Frozen):
+        save = save_rein if isinstance(config.adapter, Rein) else save_adapter
+        save(segmentor.vit, folder / ADAPTER, metadata=about)
+    head = {name: tensor for name, tensor in segmentor.state_dict().items() if not name.startswith("vit.")}
+    write_tensors(head, folder / HEAD, about)
+
+
+def weights_of(folder: Path, config: Config, cache: Path) -> Weights:
+    """The backbone's weights of the model in a folder: its own where it holds some, as an imported model may."""
+    own = folder / BACKBONE
+    return resolve_weights(config.backbone.name, file=own, cache=cache) if own.exists() else find_weights(config, cache)
+
+
+def load_model(folder: Path, cache: Path) -> Model:
+    """The model in a trial's folder, its adapters in place and not merged. Raises InputError for a folder that holds no
+    finished trial, and for weights, adapter or head that do not belong together."""
+    config = read_settings(folder / CONFIG).resolve()
+    weights = weights_of(folder, config, cache)
+    try:
+        with safe_open(folder / HEAD, "pt") as file:
+            about, head = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{folder / HEAD}: no whole head of a finished trial ({error})") from None
+    if not {"weights_sha256", "fingerprint"} <= about.keys():
+        raise InputError(f"{folder / HEAD}: does not tell which model it belongs to; expected what a trial left")
+    if about["weights_sha256"] != weights.sha256:
+        raise InputError(f"{folder}: trained on weights {about['weights_sha256'][:12]}, but {weights.path} is "
+                         f"{weights.sha256[:12]}; name the right file with backbone.weights")
+    vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size, image_size=config.data.crop,
+                         weights=weights.path, resize=config.backbone.resize)
+    if not isinstance(config.adapter, Frozen):
+        try:
+            (load_rein if isinstance(config.adapter, Rein) else load_adapter)(vit, folder / ADAPTER)
+        except AdapterError as error:
+            raise InputError(str(error)) from None
+    space = space_of(about, folder / HEAD)
+    segmentor = build_segmentor(vit, num_classes=len(space.classes), head=head_shape(config))
+    _fill_head(segmentor, head, folder / HEAD)
+    return Model(segmentor.eval(), config, space, about["fingerprint"])
+
+
+def space_of(about: dict[str, str], path: Path) -> LabelSpace:
+    """The classes that the file itself tells, so that a declared space needs no declaration; files of before name one
+    that the program knows."""
+    try:
+        if "label_space_classes" not in about:
+            return SPACES[about["label_space"]]
+        told = json.loads(about["label_space_classes"])
+        groups = tuple(Grouping(fine, tuple((inner, outer) for inner, outer in pairs))
+                       for fine, pairs in told["groups"])
+        palette = tuple((int(red), int(green), int(blue)) for red, green, blue in told["palette"])
+        return LabelSpace(told["name"], tuple(told["classes"]), palette, groups)
+    except (KeyError, ValueError, TypeError):
+        raise InputError(f"{path}: does not tell which classes its model predicts") from None
+
+
+def _fill_head(segmentor: Segmentor, head: dict, path: Path) -> None:  # type: ignore[type-arg]
+    expected = {name: tensor for name, tensor in segmentor.state_dict().items() if not name.startswith("vit.")}
+    if wrong := misfits(head, expected):
+        raise InputError(f"{path}: does not fit the head of {CONFIG} at {wrong[0]}")
+    segmentor.load_state_dict(head, strict=False)
+
+
+def misfits(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """The names that only one side has; if there are none, those of another shape."""
+    return sorted(expected.keys() ^ tensors.keys()) or sorted(
+        name for name, tensor in tensors.items() if tensor.shape != expected[name].shape)

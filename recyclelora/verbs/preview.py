@@ -1,0 +1,147 @@
+"""What one trial will be, before it is: who is trained at which rate, on which data, and what that needs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from recyclelora.config import Config, flatten
+from recyclelora.costs import evaluations
+from recyclelora.costs.evaluations import Evaluations, look_at
+from recyclelora.costs.requirements import DEVICES, Outlook, look_ahead, sketch
+from recyclelora.data.datasets import DOMAINS
+from recyclelora.data.labels import CITYSCAPES19, LabelSpace
+from recyclelora.data.sets import BY_DOMAIN
+from recyclelora.errors import Absent
+from recyclelora.settings import Settings
+from recyclelora.spaces.statement import Target
+from recyclelora.training.optim import poly_lr, weight_decay_at
+from recyclelora.trials.build import all_parts, open_domains
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.trial import groups_of, schedule_of
+from recyclelora.verbs.preparing import is_slow
+
+MOMENTS = (0, 0.25, 0.5, 0.75, 1)  # of the schedule
+CLASSES = 19  # of the head, where the source is declared on another machine
+
+
+class Group(NamedTuple):
+    """A parameter group of the optimiser."""
+
+    name: str
+    tensors: int
+    parameters: int
+    lr: float
+    weight_decay: float
+
+
+class Images(NamedTuple):
+    """Images of one role in a trial: `num` of them are taken, `official` has the whole split; None: not known here."""
+
+    role: str
+    domain: str
+    split: str
+    num: int | None
+    official: int | None
+    space: str
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """One trial as it would be run."""
+
+    config: Config
+    settings: Settings
+    groups: tuple[Group, ...]
+    images: tuple[Images, ...]
+    absent: str  # why data are not here
+    slow: tuple[str, ...]  # sources in PNG files without copies that decode quickly
+    needs: Outlook
+    scored: Evaluations
+    targets: tuple[Target, ...] = ()
+    unknown: tuple[tuple[str, str], ...] = ()
+
+
+def describe(settings: Settings, paths: Paths, targets: Sequence[Target] = (),
+             unknown: Sequence[tuple[str, str]] = ()) -> Prospect:
+    """Everything about one trial that can be known before it runs, and without its weights. Raises InputError for
+    settings that no machine could run."""
+    config = settings.resolve()
+    images, classes, absent = _images(config, paths)
+    scored = _evaluations(config, images)
+    groups = groups_of(sketch(config, classes), config)
+    counted = tuple(Group(group["name"], len(group["params"]), sum(p.numel() for p in group["params"]), group["lr"],
+                          group["weight_decay"]) for group in groups)
+    slow = tuple(name for name in config.data.sources if is_slow(name, paths))
+    return Prospect(config, settings, counted, images, absent, slow, look_ahead(config, classes), scored,
+                    tuple(targets), tuple(unknown))
+
+
+def _images(config: Config, paths: Paths) -> tuple[tuple[Images, ...], int, str]:
+    """Counts by role, the number of classes, and "" or why the data are not here."""
+    data, split = config.data, config.evaluation.split
+    asked = [*(("train", name, "train") for name in data.sources), *(("source", name, "val") for name in data.sources),
+             *(("target", name, split) for name in data.targets)]
+    try:
+        domains = open_domains(config, paths)
+    except Absent as absent:
+        limits = data.train_images if isinstance(data.train_images, tuple) else [data.train_images] * len(data.sources)
+        wanted = [*limits, *[config.evaluation.images] * (len(asked) - len(data.sources))]
+        told = tuple(Images(*each, limit, _official(*each[1:]), space.name if (space := _space(each[1])) else "")
+                     for each, limit in zip(asked, wanted, strict=True))
+        learnt = _space(data.sources[0])
+        return told, len(learnt.classes) if learnt else CLASSES, str(absent)
+    return (tuple(Images(*each, len(part), _official(*each[1:]), part.space.name)
+                  for each, part in zip(asked, all_parts(domains), strict=True)), len(domains.train.space.classes), "")
+
+
+def _evaluations(config: Config, images: Sequence[Images]) -> Evaluations:
+    """What is scored of these images, or of as many as are published where the data are not here."""
+    source, targets = ([look_at(config, each.domain, each.official if each.num is None else each.num,
+                                config.data.source if role == "source" else "")
+                        for each in images if each.role == role] for role in ("source", "target"))
+    return evaluations.count(config, source, targets)
+
+
+def _official(domain: str, split: str) -> int | None:
+    """How many images the split has as published, where that is known."""
+    return BY_DOMAIN[domain].domains[domain].get(split) if domain in BY_DOMAIN else None
+
+
+def _space(domain: str) -> LabelSpace | None:
+    """Which classes its labels have, where that is known without the data."""
+    if domain in BY_DOMAIN:
+        return BY_DOMAIN[domain].space
+    return CITYSCAPES19 if domain in DOMAINS else None
+
+
+def to_plain(trial: Prospect) -> dict[str, Any]:
+    return {"config": flatten(trial.config), "origins": trial.settings.origins,
+            "groups": [group._asdict() for group in trial.groups], "schedule": list(moments_of(trial)),
+            "data": [each._asdict() for each in trial.images], "absent": trial.absent,
+            "needs": {**trial.needs._asdict(), "memory_bytes": trial.needs.memory_bytes,
+                      "estimated_hours": dict(hours_of(trial)),
+                      "evaluation": {**trial.scored._asdict(), "estimated_hours": dict(evaluation_hours_of(trial))}},
+            "targets": [target._asdict() for target in trial.targets], "unknown": dict(trial.unknown)}
+
+
+def moments_of(trial: Prospect) -> Iterator[dict[str, float]]:
+    """The schedule at some iterations: each group's rate, and its weight decay."""
+    total, schedule = trial.config.training.iterations, schedule_of(trial.config)
+    end = schedule.pop("weight_decay_end")
+    for done in sorted({schedule.get("warmup", 0), *(round(share * total) for share in MOMENTS)}):
+        rate = poly_lr(done, total, **schedule)
+        decays = {f"weight_decay/{group.name}": weight_decay_at(done, total, group.weight_decay, end)
+                  for group in trial.groups}
+        yield {"iteration": done, **{f"lr/{group.name}": rate * group.lr for group in trial.groups}, **decays}
+
+
+def hours_of(trial: Prospect) -> Iterator[tuple[str, float]]:
+    kind = "float32" if trial.config.training.precision == "float32" else "half"
+    for device, peaks in DEVICES.items():
+        yield device, trial.needs.hours(trial.config.training.iterations, peaks[kind])
+
+
+def evaluation_hours_of(trial: Prospect) -> Iterator[tuple[str, float]]:
+    """Of all evaluations together, which are made in float32."""
+    for device, peaks in DEVICES.items():
+        yield device, trial.needs.evaluation_hours(trial.scored.during + trial.scored.final, peaks["float32"])
