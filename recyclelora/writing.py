@@ -101,6 +101,8 @@ def locked(path: Path, *, patience: float | None = None) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):  # where an open file cannot be removed it stays, and does no harm
+            path.unlink()  # while it is held: who waits for it notices that the file is gone, and takes a new one
         lock.release()
 
 

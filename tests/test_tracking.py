@@ -99,7 +99,7 @@ def test_first_use_is_silent_and_writes_into_the_results_folder_only(
     folder, made = first_use
     assert (made.returncode, made.stdout, made.stderr) == (0, "1\n", "")
     assert list((folder / "cwd").iterdir()) == []
-    assert sorted(path.name for path in (folder / "results").iterdir()) == [".lock", "artifacts", "id", "mlflow.db"]
+    assert sorted(path.name for path in (folder / "results").iterdir()) == ["artifacts", "id", "mlflow.db"]
     kept = {path.name for path in (folder / "results" / "artifacts").rglob("*") if path.is_file()}
     assert kept == {"plan.json", "space.yaml"}
 
@@ -673,7 +673,7 @@ def test_through_a_server_it_is_the_same(server: tuple[int, Path], tmp_path: Pat
     assert far.deleted("rank") == [DeletedRun("f1", orphan, "rank=8", 0)]
     with pytest.raises(InputError, match=f"http://127.0.0.1:{port}"):
         far.ui_command()
-    assert list(cwd.iterdir()) == [] and sorted(path.name for path in (tmp_path / "far").iterdir()) == [".lock", "id"]
+    assert list(cwd.iterdir()) == [] and sorted(path.name for path in (tmp_path / "far").iterdir()) == ["id"]
     assert _listening(port) == {"127.0.0.1"}
 
 

