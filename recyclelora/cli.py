@@ -28,7 +28,7 @@ VERBS = {
     "evaluate": "score a trained model on any domain",
     "predict": "segment images with a trained model",
     "export": "write a trained model for PEFT, timm, torch.export or ONNX, with a model card",
-    "import": "make a model of a checkpoint of the authors' RecycleLoRA code, of SoMA or of Rein",
+    "import": "make a model of a checkpoint that another code trained, such as RecycleLoRA's or SoMA's",
     "plan": "what a space or experiment would train, what is there already, and what the rest will cost",
     "noise": "run an experiment's baseline on its seeds, and say how small a difference could be seen",
     "status": "how far each sweep is",

@@ -5,149 +5,50 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Union
 
-from pydantic import AllowInfNan, ConfigDict, Field, Strict, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, model_validator
 
 from recyclelora.documents import Plain
 from recyclelora.errors import InputError
+from recyclelora.fields import (
+    Above0,
+    Bool,
+    Int,
+    Name,
+    Natural,
+    Needs,
+    NotNegative,
+    Positive,
+    Real,
+    Size,
+    Text,
+    complete,
+    fill,
+    is_,
+    is_not,
+    settings,
+)
+from recyclelora.methods import DEFAULT, METHODS, Method
 
-NUMERICS = 1  # raise it with any change that alters a trained number: it is part of every trial's identity
+NUMERICS = 2  # raise it with any change that alters a trained number: it is part of every trial's identity
 
-# Settings that came after the first runs, each with the value that means what was done before it existed. At that value
-# a setting is no part of a fingerprint, so that runs of before are still found.
-LATER: dict[str, Plain] = {
-    "backbone.resize": "plain", "adapter.weight_decay_multiplier": 0.0, "data.resize": "edges", "data.base": None,
-    "data.pad": "black", "training.warmup_start": 1e-2, "training.decay_queries": True, "training.accumulate": 1,
-    "training.compile": False, "training.ema_start": None, "training.ema_momentum": None, "training.start": None,
-    "evaluation.scales": [1.0], "evaluation.flip": False}
-# Of these, None says that another setting left this one nothing to act on: no part of a fingerprint either.
-IDLE = ("training.warmup_start",)
-
-Int = Annotated[int, Strict()]
-Real = Annotated[float, Strict(), AllowInfNan(False)]
-Positive = Annotated[Int, Field(ge=1)]
-Natural = Annotated[Int, Field(ge=0)]
-NotNegative = Annotated[Real, Field(ge=0)]
-Above0 = Annotated[Real, Field(gt=0)]
-Name = Annotated[str, Strict(), Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._+-]+$")]
-Size = tuple[Positive, Positive]  # (height, width) in pixels
-Init = Literal["rrqr", "svd", "kaiming"]
-End = Literal["major", "minor"]
-Role = Literal["qkv", "q", "k", "v", "proj", "fc1", "fc2"]
 Selection = Literal["last", "source_val", "oracle"]
 
-_settings = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+if TYPE_CHECKING:
+    Adapter = Method
+else:  # the settings of one of the methods, by the value of `method`
+    Adapter = Annotated[Union[tuple(METHODS.values())], Field(discriminator="method")]  # noqa: UP007
 
-
-def _fill(owner: object, name: str, value: object) -> None:
-    object.__setattr__(owner, name, value)  # a frozen dataclass, completed while it is being validated
-
-
-@_settings
+@settings
 class Backbone:
     name: Name = "dinov2_large"
     patch_size: Positive | None = 16  # None keeps the checkpoint's own (14 for DINOv2)
     resize: Literal["plain", "flexible"] = "plain"  # of patches and positions: as the authors, or as FlexiViT and timm
-    weights: Annotated[str, Strict()] | None = None  # a safetensors file; None looks in the cache, hub and registry
+    weights: Text | None = None  # a safetensors file; None looks in the cache, hub and registry
 
 
-@_settings
-class LowRank:
-    """One of the two adapters. Rank 0 leaves it out, and its other knobs must then be left out too."""
-
-    rank: Natural
-    end: End | None = None  # meaningless for kaiming
-    lr_multiplier: NotNegative | None = None
-
-
-@_settings
-class Main(LowRank):
-    rank: Natural = 32  # end None: minor; lr_multiplier None: 1.0 (the authors' code)
-
-
-@_settings
-class Sub(LowRank):
-    rank: Natural = 4  # end None: major; lr_multiplier None: 0.5
-
-
-@_settings
-class RecycleLoRA:
-    """Two low-rank adapters on each linear layer of the blocks (arXiv 2603.28142, the authors' code)."""
-
-    method: Literal["recyclelora"] = "recyclelora"
-    init: Init = "rrqr"
-    main: Main = Field(default_factory=Main)
-    sub: Sub = Field(default_factory=Sub)
-    scaling: Literal["shared", "per_adapter"] | Above0 = "shared"  # alpha / total rank, alpha / own rank, or a number
-    alpha: Above0 | None = None  # None: 1.0; meaningless when scaling is a number
-    roles: tuple[Role, ...] = ("qkv", "proj", "fc1", "fc2")
-    skip_blocks: Natural = 0  # leading blocks left without adapters
-    weight_decay_multiplier: NotNegative = 0.0  # of training.weight_decay; SoMA decays its adapters: 1.0
-
-    @model_validator(mode="after")
-    def _complete(self) -> "RecycleLoRA":
-        if self.main.rank + self.sub.rank == 0:
-            raise InputError("0, and so is adapter.sub.rank; give one a rank, or use adapter.method: frozen",
-                             key="main.rank")
-        _complete_low_rank(self.main, "main", self.init, "minor", 1.0)
-        _complete_low_rank(self.sub, "sub", self.init, "major", 0.5)
-        if isinstance(self.scaling, float):
-            if self.alpha is not None:
-                raise InputError(f"means nothing when adapter.scaling is a number ({self.scaling}); leave it out",
-                                 key="alpha")
-        elif self.alpha is None:
-            _fill(self, "alpha", 1.0)
-        if not self.roles or len(set(self.roles)) < len(self.roles):
-            raise InputError("name each role once, and at least one", key="roles")
-        return self
-
-
-def _complete_low_rank(given: LowRank, which: str, init: str, end: str, multiplier: float) -> None:
-    if given.rank == 0:
-        for dead in ("end", "lr_multiplier"):
-            if getattr(given, dead) is not None:
-                raise InputError(f"means nothing when adapter.{which}.rank is 0; leave it out", key=f"{which}.{dead}")
-        return
-    if init == "kaiming" and given.end is not None:
-        raise InputError("means nothing for init kaiming, which has no directions; leave it out", key=f"{which}.end")
-    if given.end is None and init != "kaiming":
-        _fill(given, "end", end)
-    if given.lr_multiplier is None:
-        _fill(given, "lr_multiplier", multiplier)
-
-
-@_settings
-class Frozen:
-    """No adapter: the backbone stays as it came and the head alone is trained. The floor of every ablation."""
-
-    method: Literal["frozen"] = "frozen"
-
-
-@_settings
-class Rein:
-    """Tokens that refine the features after every block, and make the head's queries (Rein, CVPR 2024)."""
-
-    method: Literal["rein"] = "rein"
-    tokens: Annotated[Int, Field(ge=2)] = 100  # of each block; linked, the head's queries: the same number
-    rank: Positive = 16  # of the tokens' matrix
-    link: Annotated[bool, Strict()] = True  # the tokens make the head's queries
-    scale: Above0 = 0.001  # of the change at the start; learned
-    lr_multiplier: NotNegative = 1.0
-
-    @model_validator(mode="after")
-    def _check(self) -> "Rein":
-        if self.rank > self.tokens:
-            raise InputError(f"{self.rank} is above adapter.tokens ({self.tokens})", key="rank")
-        return self
-
-
-Adapter = Annotated[RecycleLoRA | Frozen | Rein, Field(discriminator="method")]
-FAMILIES = {"recyclelora": RecycleLoRA, "frozen": Frozen, "rein": Rein}
-
-
-@_settings
+@settings
 class Head:
     """Mask2Former, by default at the paper's size."""
 
@@ -168,7 +69,7 @@ class Head:
         return self
 
 
-@_settings
+@settings
 class Data:
     source: Name = "gtav"  # one domain, or several joined by + and sampled by their size: gtav+synthia+urbansyn
     targets: tuple[Name, ...] = ("cityscapes", "bdd100k", "mapillary")
@@ -182,14 +83,15 @@ class Data:
     pad: Literal["black", "mean"] = "black"  # around small images: black before the flip, or the mean after everything
     batch_size: Positive = 4
 
+    NEEDS: ClassVar = (Needs("data.base", "data.resize", is_not("ratio")),)
+
     @model_validator(mode="after")
     def _check(self) -> "Data":
         if not self.targets or len(set(self.targets)) < len(self.targets):
             raise InputError("name each target domain once, and at least one", key="targets")
         if self.scales[0] > self.scales[1]:
             raise InputError(f"{list(self.scales)}: the first is above the second; swap them", key="scales")
-        if self.base is not None and self.resize != "ratio":
-            raise InputError(f"means nothing for data.resize {self.resize}; leave it out", key="base")
+        complete(self, "data.", self.NEEDS, {})
         if not all(self.sources) or len(set(self.sources)) < len(self.sources):
             raise InputError(f"{self.source!r}: join the names of different domains by one +", key="source")
         self._check_train_images()
@@ -205,7 +107,7 @@ class Data:
                 need = "a number" if num_sources == 1 else f"{num_sources} entries"
                 raise InputError(f"{list(given)}: {need} for data.source {self.source} is needed", key="train_images")
             if set(given) == {None}:
-                _fill(self, "train_images", None)  # one config, one fingerprint
+                fill(self, "train_images", None)  # one config, one fingerprint
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -213,7 +115,7 @@ class Data:
         return tuple(self.source.split("+"))
 
 
-@_settings
+@settings
 class Training:
     """AdamW, polynomial learning rate, cosine-annealed weight decay (the authors' code)."""
 
@@ -224,14 +126,17 @@ class Training:
     power: NotNegative = 0.9
     warmup: Natural = 0
     warmup_start: Annotated[Above0, Field(le=1)] | None = None  # share of the rate; None: 1e-2, or no warm-up
-    decay_queries: Annotated[bool, Strict()] = True  # weight decay of the head's query features; SoMA: false
+    decay_queries: Bool = True  # weight decay of the head's query features; SoMA: false
     clip: Above0 | None = None  # gradient norm
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     accumulate: Positive = 1  # parts in which a batch goes through the model, one after the other
-    compile: Annotated[bool, Strict()] = False  # the blocks of the ViT, by torch.compile
+    compile: Bool = False  # the blocks of the ViT, by torch.compile
     ema_start: Positive | None = None  # the iteration from which the weights are averaged; the average is evaluated
     ema_momentum: Annotated[Above0, Field(lt=1)] | None = None  # None: 0.0002, meaningless without ema_start
     start: Name | None = None  # fingerprint of a finished trial in the same results: its weights are the first ones
+
+    NEEDS: ClassVar = (Needs("training.warmup_start", "training.warmup", is_(0)),
+                       Needs("training.ema_momentum", "training.ema_start", is_(None)))
 
     @model_validator(mode="after")
     def _check(self) -> "Training":
@@ -240,30 +145,20 @@ class Training:
         if self.ema_start is not None and self.ema_start > self.iterations:
             raise InputError(f"{self.ema_start} is after training.iterations ({self.iterations}): nothing is averaged",
                              key="ema_start")
-        _complete_with(self, "warmup_start", 1e-2, self.warmup > 0, "training.warmup is 0")
-        _complete_with(self, "ema_momentum", 2e-4, self.ema_start is not None, "training.ema_start is left out")
+        complete(self, "training.", self.NEEDS, {"training.warmup_start": 1e-2, "training.ema_momentum": 2e-4})
         return self
 
 
-def _complete_with(owner: object, name: str, value: float, used: bool, unless: str) -> None:
-    """The default of a setting that another one needs; without the other it means nothing and must be left out."""
-    given = getattr(owner, name)
-    if given is not None and not used:
-        raise InputError(f"means nothing when {unless}; leave it out", key=name)
-    if given is None and used:
-        _fill(owner, name, value)
-
-
-@_settings
+@settings
 class Evaluation:
     """Sliding windows (the authors' code). `every` iterations the source's val split is scored."""
 
     # Images are fitted inside, ratio kept; None: as they are; a name: each domain as in a publication (data/sizes)
-    size: Size | Literal["recyclelora", "rein", "soma-1024"] | None = None
+    size: Size | Literal["full", "half", "full-1024"] | None = None
     window: Size = (512, 512)
     stride: Size = (341, 341)
     scales: tuple[Above0, ...] = (1.0,)  # times that size; class probabilities are averaged over them
-    flip: Annotated[bool, Strict()] = False  # average over the mirrored image too, at each scale
+    flip: Bool = False  # average over the mirrored image too, at each scale
     split: Literal["val", "test"] = "val"  # of the target domains
     images: Positive | None = None  # per domain; None: all
     every: Positive = 4000  # the last iteration is always scored
@@ -279,22 +174,22 @@ class Evaluation:
         return self
 
 
-@_settings
+@settings
 class Resources:
     """What one trial gets. No part of its identity: the same trial elsewhere is the same trial."""
 
     cpus: Above0 = 1.0
     gpus: Annotated[Real, Field(ge=0, le=1)] = 1.0  # per trial, may be a fraction; asked for only where there are GPUs
     workers: Natural | None = None  # data loader processes; None: one for each cpu beside a GPU, none without
-    activation_checkpointing: Annotated[bool, Strict()] = False  # less memory, more time: the blocks are run twice
+    activation_checkpointing: Bool = False  # less memory, more time: the blocks are run twice
     checkpoint_every: Positive = 1000
 
 
-@_settings
+@settings
 class Config:
     seed: Natural = 0
     backbone: Backbone = Field(default_factory=Backbone)
-    adapter: Adapter = Field(default_factory=RecycleLoRA)
+    adapter: Adapter = Field(default_factory=METHODS[DEFAULT])
     head: Head = Field(default_factory=Head)
     data: Data = Field(default_factory=Data)
     training: Training = Field(default_factory=Training)
@@ -306,10 +201,16 @@ class Config:
         if self.data.batch_size % self.training.accumulate:
             raise InputError(f"{self.training.accumulate} does not divide data.batch_size ({self.data.batch_size})",
                              key="training.accumulate")
-        if isinstance(self.adapter, Rein) and self.adapter.link and self.adapter.tokens != self.head.queries:
-            raise InputError(f"{self.adapter.tokens} tokens cannot make the {self.head.queries} queries of "
-                             "head.queries; give both the same number, or adapter.link: false", key="adapter.tokens")
+        try:
+            self.adapter.check_head(self.head.queries)
+        except InputError as error:
+            raise InputError(error.args[0], key=f"adapter.{error.key}") from None
         return self
+
+
+def needs(method: str) -> tuple[Needs, ...]:
+    """The settings that mean nothing beside certain values of others, with one adapter method."""
+    return (*Data.NEEDS, *Training.NEEDS, *(METHODS[method].NEEDS if method in METHODS else ()))
 
 
 _NOT_IDENTITY = ("backbone.weights", "resources.")  # the weights count by their sha256
@@ -335,7 +236,5 @@ def identity(config: Config) -> dict[str, Plain]:
 def fingerprint(config: Config, *, weights_sha256: str, data: Mapping[str, str]) -> str:
     """16 hex digits naming a trial: resolved config with seed and protocol, the weights' sha256, the fingerprints of
     its data by role, and the version of the numerics. Machine, paths and resources are not part of it."""
-    counted = {key: value for key, value in identity(config).items()
-               if key not in LATER or (value != LATER[key] and not (key in IDLE and value is None))}
-    content = {"config": counted, "weights": weights_sha256, "data": dict(data), "numerics": NUMERICS}
+    content = {"config": identity(config), "weights": weights_sha256, "data": dict(data), "numerics": NUMERICS}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

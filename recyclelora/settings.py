@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from recyclelora.config import FAMILIES, Config, flatten
+from recyclelora.config import Config, flatten, needs
 from recyclelora.documents import Document, Plain, nearest, parse_scalar, read
 from recyclelora.errors import InputError
+from recyclelora.methods import DEFAULT, METHODS
 
 _CONFIG: TypeAdapter[Config] = TypeAdapter(Config)
 
@@ -22,22 +23,25 @@ class Settings:
     origins: dict[str, str] = field(default_factory=dict)
 
     def override(self, values: Mapping[str, Plain], origin: str | Mapping[str, str]) -> "Settings":
-        """These settings with `values` on top. Another `adapter.method` starts its family from its own defaults: the
-        knobs of the former family go."""
-        merged, origins = dict(self.values), dict(self.origins)
-        method = values.get("adapter.method")
-        if method is not None and method != merged.get("adapter.method", "recyclelora"):
-            for key in [key for key in merged if key.startswith("adapter.")]:
-                del merged[key]
-                origins.pop(key, None)
-        for key, value in values.items():
-            merged[key] = value
-            origins[key] = origin if isinstance(origin, str) else origin[key]
+        """These settings with `values` on top. What the values make meaningless goes, unless they give it themselves:
+        the settings of another `adapter.method`, and those that some setting rules out (`fields.Needs`)."""
+        gone = self._made_meaningless(values)
+        merged = {key: value for key, value in self.values.items() if key not in gone} | dict(values)
+        given = {key: origin if isinstance(origin, str) else origin[key] for key in values}
+        origins = {key: where for key, where in self.origins.items() if key not in gone} | given
         return Settings(merged, origins)
+
+    def _made_meaningless(self, values: Mapping[str, Plain]) -> set[str]:
+        before = str(self.values.get("adapter.method", DEFAULT))
+        method = str(values.get("adapter.method", before))
+        if method != before:
+            return {key for key in self.values if key.startswith("adapter.")}
+        return {rule.key for rule in needs(method)
+                if rule.other in values and rule.off(values[rule.other]) and rule.key not in values}
 
     def resolve(self) -> Config:
         """The whole Config. Raises InputError saying where the value at fault was given."""
-        tree = nest({"adapter.method": "recyclelora", **self.values})
+        tree = nest({"adapter.method": DEFAULT, **self.values})
         try:
             return _CONFIG.validate_python(tree)
         except ValidationError as error:
@@ -103,9 +107,8 @@ def nest(flat: Mapping[str, Plain]) -> dict[str, Plain]:
 
 def known_keys(method: str = "") -> set[str]:
     """All dotted keys, or those that exist with one adapter method."""
-    families = [FAMILIES[method]] if method in FAMILIES else list(FAMILIES.values())
-    return set().union(*(flatten(Config(adapter=family()))  # type: ignore[call-arg]
-                         for family in families))
+    methods = [METHODS[method]] if method in METHODS else list(METHODS.values())
+    return set().union(*(flatten(Config(adapter=each())) for each in methods))
 
 
 def _leaves(node: Mapping[str, Plain], at: tuple[str, ...]) -> list[tuple[tuple[str, ...], Plain]]:
@@ -124,8 +127,8 @@ def _complaint(error: ValidationError, given: Mapping[str, Plain]) -> InputError
     errors = error.errors()
     first = min(errors, key=lambda item: item["type"] != "unexpected_keyword_argument")
     path = [str(part) for part in first["loc"]]
-    if path[:1] == ["adapter"] and path[1:2] and path[1] in FAMILIES:
-        del path[1]  # pydantic names the family it tried; the key does not
+    if path[:1] == ["adapter"] and path[1:2] and path[1] in METHODS:
+        del path[1]  # pydantic names the method that it tried; the key does not
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
         key = ".".join([*path, cause.key])
@@ -135,7 +138,7 @@ def _complaint(error: ValidationError, given: Mapping[str, Plain]) -> InputError
     if first["type"] == "unexpected_keyword_argument":
         return _unknown(next((name for name in given if name == key or name.startswith(key + ".")), key), given)
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return InputError(f"adapter.method: {first['ctx'].get('tag')!r} is not known; known: {', '.join(FAMILIES)}",
+        return InputError(f"adapter.method: {first['ctx'].get('tag')!r} is not known; known: {', '.join(METHODS)}",
                           key="adapter.method")
     tried = [item["msg"] for item in errors if key == ".".join(path[:-1]) or item is first]  # a union's branches
     return InputError(f"{key}: {first['input']!r}: {' or '.join(_plainly(message) for message in tried)}", key=key)
@@ -152,7 +155,7 @@ def _plainly(message: str) -> str:
 
 
 def _unknown(key: str, given: Mapping[str, Plain]) -> InputError:
-    method = str(given.get("adapter.method", "recyclelora"))
+    method = str(given.get("adapter.method", DEFAULT))
     if key in known_keys():
         return InputError(f"{key}: is no setting of adapter.method {method}; leave it out or change the method",
                           key=key)

@@ -18,9 +18,10 @@ from recyclelora.adapters.lora import adapt
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import HeadShape, build_segmentor
 from recyclelora.training.execution import compile_blocks, recompute_activations
-from recyclelora.training.loop import train
-from recyclelora.training.optim import build_optimiser, parameter_groups
+from recyclelora.training.loop import Update, train
+from recyclelora.training.optim import Schedule, build_optimiser
 from recyclelora.trials.device import forget_peak, peak_memory
+from tests.tiny import groups_of
 
 OPTIONS = ("plain", "activation_checkpointing", "accumulate", "bfloat16", "compile")
 
@@ -39,14 +40,14 @@ def measure(option: str, backbone: str, side: int, batch: int, steps: int, depth
         recompute_activations(vit)
     if option == "compile":
         compile_blocks(vit, device)
-    optimiser = build_optimiser(parameter_groups(segmentor, lr=1e-4, weight_decay=0.05))
+    optimiser = build_optimiser(groups_of(segmentor, lr=1e-4, weight_decay=0.05))
     labels = torch.randint(19, (batch, side // 32, side // 32)).repeat_interleave(32, 1).repeat_interleave(32, 2)
     given = [(torch.randn(batch, 3, side, side), labels)] * (steps + 1)
     forget_peak(device)
     held, taken, last = peak_memory(device), [], time.monotonic()
-    for _ in train(segmentor, optimiser, given, start=0, stop=steps + 1, total=steps + 1, seed=0, device=device,
-                   precision="bfloat16" if option == "bfloat16" else "float32",
-                   accumulate=batch if option == "accumulate" else 1):
+    for _ in train(segmentor, optimiser, given, start=0, stop=steps + 1, schedule=Schedule(steps + 1), seed=0, device=device,
+                   update=Update(precision="bfloat16" if option == "bfloat16" else "float32",
+                                 accumulate=batch if option == "accumulate" else 1)):
         now = time.monotonic()
         taken.append(now - last)
         last = now

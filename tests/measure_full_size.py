@@ -19,21 +19,23 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from tests.tiny import groups_of
+
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before SciPy: its threads spin where cores are shared
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recyclelora.adapters import adapt
+from recyclelora.adapters import adapt, merged
 from recyclelora.data.datasets import Sample
 from recyclelora.data.labels import CITYSCAPES19, LabelSpace, common_space
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
 from recyclelora.training.checkpoint import digest, load_checkpoint, save_checkpoint
-from recyclelora.training.evaluation import evaluate, windows
+from recyclelora.training.evaluation import Inference, evaluate, windows
 from recyclelora.training.loop import train
-from recyclelora.training.optim import build_optimiser, parameter_groups
+from recyclelora.training.optim import Schedule, build_optimiser
 
 CROP, STRIDE, IMAGE, CLASSES = (512, 512), (341, 341), (1024, 2048), 19
 INITS = {"dinov2_large": "rrqr", "eva02_large": "kaiming"}  # the pivoted QR of one of them is enough: it takes a minute
@@ -101,13 +103,13 @@ def measure(model: str, batch: int, *, threads: int, steps: int = 1, image: bool
     torch.set_num_threads(threads)
     began = time.perf_counter()
     segmentor = build(model)
-    optimiser = build_optimiser(parameter_groups(segmentor, lr=1e-4, weight_decay=0.05))
+    optimiser = build_optimiser(groups_of(segmentor, lr=1e-4, weight_decay=0.05))
     start = time.perf_counter() - began
     frozen = digest(_tensors(segmentor, trained=False))
     before = {name: tensor.clone() for name, tensor in _tensors(segmentor, trained=True).items()}
     began, spent = time.perf_counter(), time.process_time()
     losses = [step.losses["total"] for step in train(
-        segmentor, optimiser, batches(batch), start=0, stop=steps, total=40000, seed=0, device=torch.device("cpu"))]
+        segmentor, optimiser, batches(batch), start=0, stop=steps, schedule=Schedule(40000), seed=0, device=torch.device("cpu"))]
     seconds, processor = (time.perf_counter() - began) / steps, (time.process_time() - spent) / steps
     found = Measured(model, batch, _count(segmentor.vit), _count(segmentor.head), losses[-1], start, seconds, processor,
                      peak_gib())
@@ -131,7 +133,7 @@ def build(model: str) -> Segmentor:
     torch.manual_seed(0)
     vit = build_backbone(model, patch_size=16, image_size=CROP, weights=None)
     adapt(vit, init=INITS.get(model, "kaiming"), main_rank=32, sub_rank=4)
-    return build_segmentor(vit, num_classes=CLASSES, head=HeadShape())
+    return build_segmentor(vit, num_classes=CLASSES, head=HeadShape(), merge=merged)
 
 
 def restores(segmentor: Segmentor, optimiser: torch.optim.Optimizer) -> bool:
@@ -153,8 +155,8 @@ def evaluated(segmentor: Segmentor) -> tuple[float, float, int]:
     assert len(windows(IMAGE, CROP, STRIDE)) == 18
     began, spent = time.perf_counter(), time.process_time()
     results = list(evaluate(
-        segmentor, OneImage(), common=common_space(CITYSCAPES19, CITYSCAPES19), window=CROP, stride=STRIDE, size=None,
-        mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), device=torch.device("cpu")))
+        segmentor, OneImage(), Inference(CROP, STRIDE, None, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        common=common_space(CITYSCAPES19, CITYSCAPES19), device=torch.device("cpu")))
     return time.perf_counter() - began, time.process_time() - spent, int(sum(result.confusion.sum() for result in results))
 
 

@@ -1,6 +1,9 @@
 """The house rules of the design, walked over the imports."""
 
 import ast
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,12 +13,12 @@ PACKAGE = ROOT / "recyclelora"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A room may import itself and the rooms before it.
-ORDER = ["errors", "writing", "documents", "config", "settings", "adapters", "models", "scenes", "data", "training", "spaces",
-         "trials", "runs", "costs", "exchange", "sweeps", "tables", "verbs", "cli"]
+ORDER = ["errors", "writing", "documents", "fields", "adapters", "models", "scenes", "data", "training", "methods", "config",
+         "settings", "spaces", "trials", "runs", "costs", "exchange", "sweeps", "tables", "verbs", "cli"]
 OWNERS = {  # who alone may import what
     "ray": {"sweeps/sweep.py"}, "optuna": {"sweeps/sweep.py"}, "mlflow": {"runs/tracking.py"}, "timm": {"models/", "exchange/timm_files.py"},
     "transformers": {"models/"}, "onnx": {"models/", "exchange/"}, "onnxruntime": {"exchange/"}, "onnxscript": {"exchange/"}, "peft": {"exchange/"}, "yaml": {"documents.py"}, "rich": {"sweeps/display.py",
-    "sweeps/driver.py", "tables/", "verbs/"}, "pydantic": {"config.py", "settings.py"}, "pickle": set(), "filelock": {"writing.py"},
+    "sweeps/driver.py", "tables/", "verbs/"}, "pydantic": {"fields.py", "methods/", "config.py", "settings.py"}, "pickle": set(), "filelock": {"writing.py"},
     "matplotlib": {"tables/figures/"}, "jinja2": {"tables/report.py"},
 }
 ALONE = {"adapters": {"torch", "scipy", "numpy", "safetensors"}}  # rooms somebody may take with them
@@ -62,8 +65,6 @@ def test_libraries_have_one_owner(path: Path) -> None:
 
 
 def test_the_adapters_can_be_taken_alone() -> None:
-    import sys
-
     for room_name, allowed in ALONE.items():
         for path in (PACKAGE / room_name).rglob("*.py"):
             for name in imports_of(path):
@@ -74,15 +75,28 @@ def test_the_adapters_can_be_taken_alone() -> None:
 
 def test_only_the_owners_of_whole_configs_see_them() -> None:
     for path in MODULES:
-        if room(place(path)) in ("adapters", "models", "data", "training", "tables"):
+        if room(place(path)) in ("adapters", "models", "data", "training", "methods", "tables"):
             assert "recyclelora.config" not in imports_of(path), place(path)
 
 
 def test_nobody_below_the_command_line_reads_the_environment() -> None:
     for path in MODULES:
-        if room(place(path)) in ("config", "settings", "adapters", "models", "data", "training", "tables"):
+        if room(place(path)) in ("fields", "methods", "config", "settings", "adapters", "models", "scenes", "data", "training", "spaces", "tables"):
             text = path.read_text()
             assert "os.environ" not in text and "getenv" not in text, place(path)
+
+
+def test_a_method_is_named_in_its_own_rooms_only() -> None:
+    """Whatever else needs to know a method asks it. Adapters are the methods' parts; checkpoints of other codes have
+    layouts of their own."""
+    for path in MODULES:
+        if room(place(path)) not in ("methods", "adapters", "exchange"):
+            assert not re.search(r"\brein\b|reins?_", path.read_text(), re.IGNORECASE), place(path)
+
+
+def test_reading_settings_does_not_load_torch() -> None:
+    code = "import sys, recyclelora.settings; sys.exit(bool({'torch', 'timm', 'ray', 'mlflow'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_names() -> None:

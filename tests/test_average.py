@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from recyclelora.training.average import MovingAverage
 from recyclelora.training.loop import train
-from recyclelora.training.optim import build_optimiser, parameter_groups
-from tests.tiny import tiny_batches, tiny_segmentor
+from recyclelora.training.optim import Schedule, build_optimiser
+from tests.tiny import groups_of, tiny_batches, tiny_segmentor
 
 CPU = torch.device("cpu")
 
@@ -23,9 +23,9 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 def history(start: int | None, momentum: float) -> tuple[nn.Module, MovingAverage, list[dict[str, Tensor]]]:
     """A run of 5 iterations with its average, and the weights after each."""
     segmentor = tiny_segmentor()
-    optimiser = build_optimiser(parameter_groups(segmentor, lr=1e-2, weight_decay=0.05))
+    optimiser = build_optimiser(groups_of(segmentor, lr=1e-2, weight_decay=0.05))
     average, seen = MovingAverage(segmentor, start, momentum), []
-    for _ in train(segmentor, optimiser, tiny_batches(0, 5), start=0, stop=5, total=5, seed=0, device=CPU,
+    for _ in train(segmentor, optimiser, tiny_batches(0, 5), start=0, stop=5, schedule=Schedule(5), seed=0, device=CPU,
                    average=average):
         seen.append(weights(segmentor))
     return segmentor, average, seen

@@ -17,22 +17,22 @@ from torch import Tensor, nn
 from recyclelora.errors import InputError
 from recyclelora.training.average import MovingAverage
 from recyclelora.training.checkpoint import CURRENT, PREVIOUS, digest, load_checkpoint, save_checkpoint
-from recyclelora.training.loop import train
-from recyclelora.training.optim import build_optimiser, parameter_groups
+from recyclelora.training.loop import Update, train
+from recyclelora.training.optim import Schedule, build_optimiser
 from recyclelora.training.precision import build_scaler
 from recyclelora.writing import UNFINISHED
-from tests.tiny import tiny_batches, tiny_segmentor
+from tests.tiny import groups_of, tiny_batches, tiny_segmentor
 
 MINE = "0123456789abcdef"
 
 
 def prepare(**shape: int) -> tuple[nn.Module, torch.optim.AdamW]:
     segmentor = tiny_segmentor(**shape)
-    return segmentor, build_optimiser(parameter_groups(segmentor, lr=1e-3, weight_decay=0.05))
+    return segmentor, build_optimiser(groups_of(segmentor, lr=1e-3, weight_decay=0.05))
 
 
 def run(model: nn.Module, optimiser: torch.optim.AdamW, start: int, stop: int) -> list[dict[str, float]]:
-    steps = train(model, optimiser, tiny_batches(start, stop), start=start, stop=stop, total=8, seed=7, clip=1.0,
+    steps = train(model, optimiser, tiny_batches(start, stop), start=start, stop=stop, schedule=Schedule(8), seed=7, update=Update(clip=1.0),
                   device=torch.device("cpu"))
     return [step.losses for step in steps]
 
@@ -110,8 +110,8 @@ def test_average_and_loss_scale_resume_bit_for_bit(tmp_path: Path, stopped: int,
         given = {"fingerprint": MINE, "average": average, "scaler": scaler}
         if folder is not None:
             assert load_checkpoint(folder, model, optimiser, **given) == start
-        list(train(model, optimiser, tiny_batches(start, stop), start=start, stop=stop, total=8, seed=7, clip=1.0,
-                   device=torch.device("cpu"), precision=precision, average=average, scaler=scaler))
+        list(train(model, optimiser, tiny_batches(start, stop), start=start, stop=stop, schedule=Schedule(8), seed=7,
+                   update=Update(clip=1.0, precision=precision), device=torch.device("cpu"), average=average, scaler=scaler))
         save_checkpoint(tmp_path, model, optimiser, stop, **given)
         return state(model, optimiser), digest(average.tensors), scaler.state_dict()
 

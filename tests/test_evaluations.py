@@ -13,7 +13,7 @@ from recyclelora.costs.evaluations import Scored, look_at, native_size, windows_
 from recyclelora.data.labels import Common
 from recyclelora.documents import dump
 from recyclelora.settings import Settings
-from recyclelora.training.evaluation import num_windows
+from recyclelora.training.evaluation import Inference, num_windows
 from recyclelora.trials.build import Paths, open_domains
 from recyclelora.trials.scores import moments, score_during, score_finally
 from recyclelora.verbs.console import CONSOLE
@@ -30,7 +30,8 @@ def test_windows_are_those_that_the_model_sees(size: tuple[int, int] | None, sca
     for height, width in [(64, 96), (31, 47), (96, 64), (33, 49)]:
         seer, given = Seer(5), {"size": size, "scales": scales, "flip": flip, "window": (32, 48), "stride": (16, 24)}
         scan(seer, [draw(height, width, 5)], common=Common(FIVE, KEEP, KEEP), **given)
-        assert num_windows((height, width), **given) == sum(shape[0] for shape in seer.seen)
+        inference = Inference(**given, mean=(), std=())
+        assert num_windows((height, width), inference) == sum(shape[0] for shape in seer.seen)
 
 
 @pytest.mark.parametrize("selection", ["last", "oracle"])
@@ -129,4 +130,4 @@ def test_show_tells_classes_and_counts_without_the_data(tmp_path: Path, monkeypa
 def test_show_refuses_a_protocol_without_the_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                     capfd: pytest.CaptureFixture[str]) -> None:
     assert show(tmp_path, monkeypatch, "evaluation.size=recyclelora") == BAD_INPUT
-    assert "evaluation.size: recyclelora has no size for scenes-day" in capfd.readouterr().err
+    assert "evaluation.size: full has no size for scenes-day" in capfd.readouterr().err

@@ -14,8 +14,8 @@ from recyclelora.models.segmentor import Segmentor, build_segmentor
 from recyclelora.training.checkpoint import digest, load_checkpoint, save_checkpoint
 from recyclelora.training.execution import compile_blocks, recompute_activations
 from recyclelora.training.loop import train
-from recyclelora.training.optim import build_optimiser, parameter_groups
-from tests.tiny import CROP, tiny_batches, tiny_segmentor
+from recyclelora.training.optim import Schedule, build_optimiser
+from tests.tiny import CROP, groups_of, tiny_batches, tiny_segmentor
 
 CPU = torch.device("cpu")
 
@@ -81,12 +81,12 @@ def test_recomputing_leaves_evaluation_and_names_alone() -> None:
 
 def steps(segmentor: Segmentor, optimiser: torch.optim.AdamW, start: int, stop: int) -> list[float]:
     return [step.losses["total"] for step in train(segmentor, optimiser, tiny_batches(start, stop), start=start,
-                                                   stop=stop, total=6, seed=7, device=CPU)]
+                                                   stop=stop, schedule=Schedule(6), seed=7, device=CPU)]
 
 
 def prepare() -> tuple[Segmentor, torch.optim.AdamW]:
     segmentor = tiny_segmentor()
-    return segmentor, build_optimiser(parameter_groups(segmentor, lr=1e-3, weight_decay=0.05))
+    return segmentor, build_optimiser(groups_of(segmentor, lr=1e-3, weight_decay=0.05))
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from recyclelora.errors import InputError
 from recyclelora.exchange import timm_files
 from recyclelora.exchange.export_model import TOLERANCES, choose_formats, export_model
 from recyclelora.exchange.graph_export import run_onnx, run_program
+from recyclelora.methods import METHODS
 from recyclelora.models.backbones import BACKBONES, build_backbone
 from recyclelora.models.weights import Weights
 from recyclelora.settings import read_settings
@@ -96,7 +97,7 @@ def test_other_shapes_leave_too(tmp_path: Path, name: str) -> None:
 
 def test_a_frozen_model_and_another_label_space(tmp_path: Path, cache: Path) -> None:
     model, weights = a_model(tiny(adapter__method="frozen"), cache, CAMVID11)
-    made = export_model(model, weights, None, {}, choose_formats(["timm"], "frozen"), tmp_path / "out")
+    made = export_model(model, weights, None, {}, choose_formats(["timm"], METHODS["frozen"].LACKS), tmp_path / "out")
     about = json.loads((tmp_path / "out" / "model.json").read_text())
     assert about["label_space"] == "camvid11" and about["classes"] == list(CAMVID11.classes)
     assert about["palette"] == [list(colour) for colour in CAMVID11.palette]
@@ -129,20 +130,20 @@ def test_a_format_that_is_not_the_model_is_not_written(tmp_path: Path, cache: Pa
     (["all"], "rein", ("torch", "onnx")), (["onnx", "timm", "onnx"], "recyclelora", ("timm", "onnx")),
     (["peft", "all"], "recyclelora", ("peft", "timm", "torch", "onnx"))])
 def test_the_formats_asked_for(asked: list[str], method: str, chosen: tuple[str, ...]) -> None:
-    assert choose_formats(asked, method) == chosen
+    assert choose_formats(asked, METHODS[method].LACKS) == chosen
 
 
 def test_formats_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="--to onx: unknown format; did you mean onnx?"):
-        choose_formats(["onx"], "recyclelora")
+        choose_formats(["onx"], METHODS["recyclelora"].LACKS)
     with pytest.raises(InputError, match="--to peft: this model's backbone is frozen"):
-        choose_formats(["peft", "timm"], "frozen")
+        choose_formats(["peft", "timm"], METHODS["frozen"].LACKS)
     with pytest.raises(InputError, match="--to timm: Rein's tokens cannot be merged"):
-        choose_formats(["timm"], "rein")
+        choose_formats(["timm"], METHODS["rein"].LACKS)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="--to onnx: .* pip install onnxscript onnxruntime"):
-        choose_formats(["all"], "recyclelora")
-    assert choose_formats(["torch"], "recyclelora") == ("torch",)
+        choose_formats(["all"], METHODS["recyclelora"].LACKS)
+    assert choose_formats(["torch"], METHODS["recyclelora"].LACKS) == ("torch",)
 
 
 @pytest.fixture(scope="module")

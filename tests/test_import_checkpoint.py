@@ -20,6 +20,7 @@ from recyclelora.errors import Absent, InputError
 from recyclelora.exchange import import_checkpoint as import_module
 from recyclelora.exchange.dinov2_names import from_dinov2, image_side
 from recyclelora.exchange.import_checkpoint import Given, import_checkpoint
+from recyclelora.methods.rein import Rein
 from recyclelora.models import pyramid
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
@@ -35,10 +36,10 @@ def plain(weights: Path) -> nn.Module:
     return build_backbone("dinov2_small", patch_size=16, image_size=(SIDE, SIDE), weights=weights)
 
 
-def with_head(vit: nn.Module, seed: int = 0) -> Segmentor:
+def with_head(vit: nn.Module, queries: Any = None, seed: int = 0) -> Segmentor:
     """19 classes, every tensor of the head random: a fresh one has many zeros, which prove nothing."""
     torch.manual_seed(seed)
-    segmentor = build_segmentor(vit, num_classes=19, head=SHAPE)
+    segmentor = build_segmentor(vit, num_classes=19, head=SHAPE, queries=queries)
     for parameter in segmentor.head.parameters():
         nn.init.normal_(parameter, std=0.2)
     return segmentor.eval()
@@ -236,7 +237,7 @@ def rein_of(vit: nn.Module, linked: bool) -> tuple[Segmentor, dict[str, Tensor]]
     if not linked:
         state |= {"reins.transform.weight": torch.ones(32, 384), "reins.transform.bias": torch.ones(32),
                   "reins.merge.weight": torch.ones(32, 96), "reins.merge.bias": torch.ones(32)}
-    return with_head(vit), state
+    return with_head(vit, Rein().queries(vit) if linked else None), state
 
 
 @torch.no_grad()

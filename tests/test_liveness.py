@@ -14,9 +14,9 @@ from recyclelora.spaces.space_file import _probes, read_space
 from recyclelora.training.checkpoint import digest
 from recyclelora.training.optim import apply_schedule, build_optimiser
 from recyclelora.trials import build
+from recyclelora.trials.assembly import groups_of, schedule_of, training_batches
 from recyclelora.trials.paths import Paths
-from recyclelora.trials.trial import _batches, groups_of, schedule_of
-from tests.test_config import NEEDED, OF_METHOD, OTHER
+from tests.test_config import NEEDED, OTHER
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACES = [read_space(path) for folder in ("search_spaces", "experiments") for path in sorted((ROOT / folder).glob("*.yaml"))]
@@ -34,9 +34,9 @@ def signature(config: Config, paths: Paths) -> dict[str, Any]:
     weights = build.find_weights(config, paths.cache).path if config.backbone.name in NEEDS else None
     segmentor = build.build(config, weights, paths.cache, len(domains.train.space.classes))  # type: ignore[arg-type]
     optimiser = build_optimiser(groups_of(segmentor, config))
-    rates = [apply_schedule(optimiser, iteration, total=config.training.iterations, **schedule_of(config))
+    rates = [apply_schedule(optimiser, iteration, schedule_of(config))
              for iteration in (1, config.training.iterations // 2)]
-    source = _batches(config, domains, 0, torch.device("cpu"))
+    source = training_batches(config, domains, 0, torch.device("cpu"))
     images, labels = next(source)
     source.close()
     return {"tensors": digest({**dict(segmentor.named_parameters()), **dict(segmentor.named_buffers())}),
@@ -100,10 +100,8 @@ def test_every_setting_of_training_is_live(key: str, tmp_path: Path, cache: Path
     paths = Paths(tmp_path, cache, None)
     value = {"data.crop": [56, 42], "head.width": 64, "head.attention_heads": 8, "head.points": 32,
              "training.iterations": 8, "data.train_images": 5, "data.batch_size": 3, "adapter.sub.rank": 3,
-             "head.queries": 24, "training.lr": 2e-3, "adapter.tokens": 24}.get(key, OTHER[key])
+             "head.queries": 24, "training.lr": 2e-3}.get(key, OTHER[key])
     base = Settings(dict(TINY)).override(NEEDED.get(key, {}), "x")
-    if key in OF_METHOD:  # unlinked where the number of tokens is what changes: linked, it changes the head too
-        base = base.override({"adapter.method": "rein", "adapter.tokens": 20, "adapter.link": key != "adapter.tokens"}, "x")
     one, other = base.resolve(), base.override({key: value}, "x").resolve()
     if key == "head.points":
         assert build.head_shape(one) != build.head_shape(other)

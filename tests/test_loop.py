@@ -7,23 +7,24 @@ import torch
 from torch import Tensor, nn
 
 from recyclelora.errors import InputError
-from recyclelora.training.loop import Diverged, Step, mix, train
-from recyclelora.training.optim import apply_schedule, build_optimiser, parameter_groups
+from recyclelora.training.loop import Diverged, Step, Update, mix, train
+from recyclelora.training.optim import Schedule, apply_schedule, build_optimiser
 from recyclelora.training.precision import check_precision
-from tests.tiny import tiny_batches, tiny_segmentor
+from tests.tiny import groups_of, tiny_batches, tiny_segmentor
 
 CPU = torch.device("cpu")
+SIX = Schedule(6)
 
 
 def prepare(lr: float = 1e-3, **shape: int) -> tuple[nn.Module, torch.optim.AdamW]:
     segmentor = tiny_segmentor(**shape)
-    return segmentor, build_optimiser(parameter_groups(segmentor, lr=lr, weight_decay=0.05))
+    return segmentor, build_optimiser(groups_of(segmentor, lr=lr, weight_decay=0.05))
 
 
 def run(segmentor: nn.Module, optimiser: torch.optim.AdamW, start: int = 0, stop: int = 3,
-        **given: object) -> list[Step]:
-    settings = {"total": 6, "seed": 7, "device": CPU, **given}
-    return list(train(segmentor, optimiser, tiny_batches(start, stop), start=start, stop=stop, **settings))
+        schedule: Schedule = SIX, **given: object) -> list[Step]:
+    settings = {"seed": 7, "device": CPU, **given}
+    return list(train(segmentor, optimiser, tiny_batches(start, stop), schedule, start=start, stop=stop, **settings))
 
 
 def weights(segmentor: nn.Module) -> dict[str, Tensor]:
@@ -46,12 +47,12 @@ def test_steps_count_from_one_and_carry_losses_and_rates() -> None:
 def test_it_is_the_plain_loop() -> None:
     """A twin written out: seed, forward, backward, clip, step."""
     ours, optimiser = prepare()
-    run(ours, optimiser, clip=0.1)
+    run(ours, optimiser, update=Update(clip=0.1))
     twin, optimiser = prepare()
     twin.train()
     twin.vit.eval()
     for iteration, (images, labels) in enumerate(tiny_batches(0, 3), start=1):
-        apply_schedule(optimiser, iteration, total=6)
+        apply_schedule(optimiser, iteration, schedule=Schedule(6))
         torch.manual_seed(mix(7, iteration))
         optimiser.zero_grad()
         twin.loss(images, labels)["total"].backward()
@@ -63,7 +64,7 @@ def test_it_is_the_plain_loop() -> None:
 def test_training_learns_its_batch() -> None:
     segmentor, optimiser = prepare(lr=1e-2)
     batch = next(tiny_batches(0, 1))
-    steps = list(train(segmentor, optimiser, [batch] * 12, start=0, stop=12, total=12, seed=0, device=CPU))
+    steps = list(train(segmentor, optimiser, [batch] * 12, start=0, stop=12, schedule=Schedule(12), seed=0, device=CPU))
     assert steps[-1].losses["total"] < 0.9 * steps[0].losses["total"]
 
 
@@ -80,7 +81,7 @@ def test_frozen_tensors_stay_and_every_trained_one_moves() -> None:
 def test_what_the_caller_does_between_two_steps_changes_nothing(between: str) -> None:
     segmentor, optimiser = prepare()
     torch.manual_seed(123)
-    for _ in train(segmentor, optimiser, tiny_batches(0, 3), start=0, stop=3, total=6, seed=7, device=CPU):
+    for _ in train(segmentor, optimiser, tiny_batches(0, 3), start=0, stop=3, schedule=Schedule(6), seed=7, device=CPU):
         if between == "draws":
             torch.rand(5)
         elif between == "evaluation mode":
@@ -104,7 +105,7 @@ def test_seed_and_iteration_both_choose_the_points() -> None:
 
     def first_loss(start: int, seed: int) -> float:
         segmentor, optimiser = prepare()
-        steps = train(segmentor, optimiser, [batch], start=start, stop=start + 1, total=6, seed=seed, device=CPU)
+        steps = train(segmentor, optimiser, [batch], start=start, stop=start + 1, schedule=Schedule(6), seed=seed, device=CPU)
         return next(steps).losses["total"]
 
     assert first_loss(0, 7) == first_loss(0, 7)
@@ -127,7 +128,7 @@ def test_the_vit_rests_in_eval_mode() -> None:
 def test_clipping_bounds_the_gradient_and_is_off_by_default() -> None:
     def norm(clip: float | None) -> float:
         segmentor, optimiser = prepare()
-        run(segmentor, optimiser, stop=1, clip=clip)
+        run(segmentor, optimiser, stop=1, update=Update(clip=clip))
         gradients = [p.grad for p in segmentor.parameters() if p.grad is not None]
         return float(torch.nn.utils.get_total_norm(gradients))
 
@@ -136,9 +137,11 @@ def test_clipping_bounds_the_gradient_and_is_off_by_default() -> None:
     assert norm(free * 10) == pytest.approx(free)
 
 
-@pytest.mark.parametrize("knob", [{"seed": 8}, {"total": 5}, {"power": 2.0}, {"warmup": 2}, {"clip": 1e-3},
-                                  {"weight_decay_end": 0.5}, {"precision": "bfloat16"}, {"precision": "float16"},
-                                  {"accumulate": 2}, {"warmup": 2, "warmup_start": 0.5}])
+@pytest.mark.parametrize("knob", [
+    {"seed": 8}, *({"schedule": Schedule(**{"total": 6, **changed})} for changed in (
+        {"total": 5}, {"power": 2.0}, {"warmup": 2}, {"weight_decay_end": 0.5}, {"warmup": 2, "warmup_start": 0.5})),
+    {"update": Update(clip=1e-3)}, {"update": Update(precision="bfloat16")}, {"update": Update(precision="float16")},
+    {"update": Update(accumulate=2)}])
 def test_every_knob_is_live(knob: dict[str, object]) -> None:
     plain, changed = prepare(), prepare()
     run(*plain)
@@ -151,7 +154,7 @@ def test_16_bits_keep_weights_gradients_and_state_in_float32(precision: str) -> 
     segmentor, optimiser = prepare()
     seen = set()
     segmentor.vit.blocks[0].mlp.register_forward_hook(lambda module, given, made: seen.add(made.dtype))
-    steps = run(segmentor, optimiser, precision=precision)
+    steps = run(segmentor, optimiser, update=Update(precision=precision))
     assert seen == {getattr(torch, precision)}
     for parameter in segmentor.parameters():
         if parameter.requires_grad:
@@ -163,13 +166,13 @@ def test_16_bits_keep_weights_gradients_and_state_in_float32(precision: str) -> 
 
 def test_float16_is_the_plain_loop_with_torchs_scaler() -> None:
     ours, optimiser = prepare()
-    run(ours, optimiser, clip=0.1, precision="float16")
+    run(ours, optimiser, update=Update(clip=0.1, precision="float16"))
     twin, optimiser = prepare()
     twin.train()
     twin.vit.eval()
     scaler = torch.amp.GradScaler("cpu")
     for iteration, (images, labels) in enumerate(tiny_batches(0, 3), start=1):
-        apply_schedule(optimiser, iteration, total=6)
+        apply_schedule(optimiser, iteration, schedule=Schedule(6))
         torch.manual_seed(mix(7, iteration))
         optimiser.zero_grad()
         with torch.autocast("cpu", dtype=torch.float16):
@@ -189,8 +192,8 @@ def test_a_float16_update_that_overflows_is_skipped_and_the_scale_falls() -> Non
     victim, overflow = next(p for p in segmentor.head.parameters() if p.dim() > 1), [math.inf, 1.0, 1.0]
     victim.register_hook(lambda gradient: gradient * overflow.pop(0))
     before, scale = weights(segmentor), scaler.get_scale()
-    for step in train(segmentor, optimiser, tiny_batches(0, 3), start=0, stop=3, total=6, seed=7, device=CPU, clip=1.0,
-                      precision="float16", scaler=scaler):
+    for step in train(segmentor, optimiser, tiny_batches(0, 3), start=0, stop=3, schedule=Schedule(6), seed=7, device=CPU, update=Update(clip=1.0, precision="float16"),
+                      scaler=scaler):
         assert same(before, weights(segmentor)) == (step.iteration == 1)
     assert scaler.get_scale() == scale / 2
 
@@ -200,8 +203,8 @@ def test_a_float16_gradient_that_overflows_at_every_scale_is_divergence() -> Non
     next(p for p in segmentor.head.parameters() if p.dim() > 1).register_hook(lambda gradient: gradient * math.inf)
     batch = next(tiny_batches(0, 1))
     with pytest.raises(Diverged, match="iteration 17: the gradient norm is"):  # 2**16 halved 16 times is 1
-        list(train(segmentor, optimiser, [batch] * 20, start=0, stop=20, total=20, seed=7, device=CPU,
-                   precision="float16"))
+        list(train(segmentor, optimiser, [batch] * 20, start=0, stop=20, schedule=Schedule(20), seed=7, device=CPU,
+                   update=Update(precision="float16")))
 
 
 def test_a_precision_that_the_device_lacks_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +228,7 @@ def test_a_batch_in_parts_has_the_loss_and_the_gradient_of_the_whole() -> None:
     found = []
     for parts in (1, 2, 4):
         segmentor, optimiser = prepare()
-        (step,) = train(segmentor, optimiser, [batch], start=0, stop=1, total=6, seed=7, device=CPU, accumulate=parts)
+        (step,) = train(segmentor, optimiser, [batch], start=0, stop=1, schedule=Schedule(6), seed=7, device=CPU, update=Update(accumulate=parts))
         found.append((step.losses, gradients(segmentor)))
     largest = max(float(gradient.abs().max()) for gradient in found[0][1].values())
     for losses, given in found[1:]:
@@ -236,7 +239,7 @@ def test_a_batch_in_parts_has_the_loss_and_the_gradient_of_the_whole() -> None:
 
 def test_a_batch_is_not_cut_unevenly() -> None:
     with pytest.raises(ValueError, match="a batch of 2 cannot be cut into 3 equal parts"):
-        run(*prepare(), accumulate=3)
+        run(*prepare(), update=Update(accumulate=3))
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
@@ -248,7 +251,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_spreads(poison: float) -> Non
         yield first
         yield second[0] * poison, second[1]
 
-    steps = train(segmentor, optimiser, poisoned(), start=0, stop=2, total=6, seed=7, device=CPU)
+    steps = train(segmentor, optimiser, poisoned(), start=0, stop=2, schedule=Schedule(6), seed=7, device=CPU)
     next(steps)
     sound = weights(segmentor)
     with pytest.raises(Diverged, match="iteration 2: the loss is nan") as caught:
@@ -263,7 +266,7 @@ def test_a_gradient_that_is_not_finite_stops_before_it_spreads() -> None:
     victim.register_hook(lambda gradient: gradient * math.inf)
     sound = weights(segmentor)
     with pytest.raises(Diverged, match="iteration 1: the gradient norm is"):
-        run(segmentor, optimiser, clip=1.0)
+        run(segmentor, optimiser, update=Update(clip=1.0))
     assert same(sound, weights(segmentor))
 
 
@@ -273,14 +276,14 @@ def test_a_last_update_that_overflows_is_noticed(monkeypatch: pytest.MonkeyPatch
     plain = segmentor.loss
     monkeypatch.setattr(segmentor, "loss", lambda *batch: {
         name: loss + 0 * segmentor.head.spare for name, loss in plain(*batch).items()})
-    optimiser = build_optimiser(parameter_groups(segmentor, lr=1e3, weight_decay=0.05))  # the decay multiplies by -49
+    optimiser = build_optimiser(groups_of(segmentor, lr=1e3, weight_decay=0.05))  # the decay multiplies by -49
     with pytest.raises(Diverged, match="iteration 1: the update left a weight that is not finite"):
         run(segmentor, optimiser, stop=1)
 
 
 def test_close_leaves_whole_steps() -> None:
     segmentor, optimiser = prepare()
-    steps = train(segmentor, optimiser, tiny_batches(0, 5), start=0, stop=5, total=6, seed=7, device=CPU)
+    steps = train(segmentor, optimiser, tiny_batches(0, 5), start=0, stop=5, schedule=Schedule(6), seed=7, device=CPU)
     next(steps), next(steps)
     steps.close()
     assert list(steps) == []
@@ -295,9 +298,9 @@ def test_close_leaves_whole_steps() -> None:
 def test_too_few_batches_are_an_error_and_no_batch_too_many_is_drawn() -> None:
     with pytest.raises(RuntimeError, match="batches ended before iteration 3 of 4"):
         segmentor, optimiser = prepare()
-        list(train(segmentor, optimiser, tiny_batches(0, 2), start=0, stop=4, total=6, seed=7, device=CPU))
+        list(train(segmentor, optimiser, tiny_batches(0, 2), start=0, stop=4, schedule=Schedule(6), seed=7, device=CPU))
     source = tiny_batches(0, 3)
-    list(train(segmentor, optimiser, source, start=0, stop=2, total=6, seed=7, device=CPU))
+    list(train(segmentor, optimiser, source, start=0, stop=2, schedule=Schedule(6), seed=7, device=CPU))
     assert len(list(source)) == 1
 
 

@@ -4,8 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from recyclelora.training.optim import apply_schedule, build_optimiser, parameter_groups, poly_lr, weight_decay_at
-from tests.tiny import tiny_segmentor
+from recyclelora.methods.recyclelora import Main, RecycleLoRA, Sub
+from recyclelora.training.groups import Group
+from recyclelora.training.optim import (
+    Schedule,
+    apply_schedule,
+    build_optimiser,
+    parameter_groups,
+    poly_lr,
+    weight_decay_at,
+)
+from tests.tiny import groups_of, tiny_segmentor
 
 RATES = {"lr": 1e-4, "weight_decay": 0.05}
 
@@ -35,7 +44,7 @@ def mmdet_group(name: str, module: nn.Module) -> tuple[float, float]:
 
 def test_every_trainable_tensor_has_the_rates_of_the_authors_rule() -> None:
     segmentor = tiny_segmentor()
-    groups = parameter_groups(segmentor, **RATES)
+    groups = groups_of(segmentor, **RATES)
     names = {id(parameter): name for name, parameter in segmentor.named_parameters()}
     given = {names[id(p)]: (g["lr"] / 1e-4, g["weight_decay"] / 0.05) for g in groups for p in g["params"]}
     for name, parameter in segmentor.named_parameters():
@@ -46,14 +55,14 @@ def test_every_trainable_tensor_has_the_rates_of_the_authors_rule() -> None:
 
 def test_each_trainable_tensor_is_in_exactly_one_group() -> None:
     segmentor = tiny_segmentor()
-    grouped = [id(parameter) for group in parameter_groups(segmentor, **RATES) for parameter in group["params"]]
+    grouped = [id(parameter) for group in groups_of(segmentor, **RATES) for parameter in group["params"]]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {id(parameter) for parameter in segmentor.parameters() if parameter.requires_grad}
 
 
 def test_the_head_tensors_without_decay_that_are_no_norm() -> None:
     segmentor = tiny_segmentor()
-    chosen = names_by_group(segmentor, parameter_groups(segmentor, **RATES))["head_no_decay"]
+    chosen = names_by_group(segmentor, groups_of(segmentor, **RATES))["head_no_decay"]
     norms = {f"{name}.{kind}" for name, module in segmentor.named_modules() for kind in ("weight", "bias")
              if isinstance(module, nn.LayerNorm | nn.GroupNorm)}
     assert sorted(name.rpartition("transformer_module.")[2] for name in chosen - norms) == [
@@ -62,25 +71,36 @@ def test_the_head_tensors_without_decay_that_are_no_norm() -> None:
 
 
 def test_groups_without_parameters_are_left_out() -> None:
-    assert [g["name"] for g in parameter_groups(tiny_segmentor(sub_rank=0), **RATES)] == [
+    assert [g["name"] for g in groups_of(tiny_segmentor(sub_rank=0), **RATES)] == [
         "main", "head", "head_no_decay"]
-    assert [g["name"] for g in parameter_groups(tiny_segmentor(main_rank=0, sub_rank=0), **RATES)] == [
+    assert [g["name"] for g in groups_of(tiny_segmentor(main_rank=0, sub_rank=0), **RATES)] == [
         "head", "head_no_decay"]
 
 
-def test_a_trained_vit_tensor_that_is_no_adapter_is_backbone() -> None:
+def test_a_trained_tensor_that_no_group_claims_is_an_error() -> None:
     segmentor = tiny_segmentor()
     segmentor.vit.norm.weight.requires_grad_(True)
-    groups = parameter_groups(segmentor, **RATES)
-    assert names_by_group(segmentor, groups)["backbone"] == {"vit.norm.weight"}
-    assert [g["lr"] for g in groups if g["name"] == "backbone"] == [0.5e-4]
+    with pytest.raises(ValueError, match="norm.weight: is trained, and is in 0 of the groups main, sub"):
+        groups_of(segmentor, **RATES)
 
 
-@pytest.mark.parametrize(("key", "group"), [("main_lr_multiplier", "main"), ("sub_lr_multiplier", "sub")])
-def test_a_multiplier_changes_its_group_alone(key: str, group: str) -> None:
+def test_a_tensor_in_two_groups_and_one_that_is_not_trained_are_errors() -> None:
+    segmentor = tiny_segmentor()
+    groups = RecycleLoRA().groups(segmentor.vit)
+    twice = {**groups, "again": groups["main"]}
+    with pytest.raises(ValueError, match="lora_a_main: is trained, and is in 2 of the groups main, sub, again"):
+        parameter_groups(segmentor, twice, **RATES)
+    frozen = {**groups, "norm": Group([segmentor.vit.norm.weight], 1.0, 1.0)}
+    with pytest.raises(ValueError, match="hold a parameter that is not trained"):
+        parameter_groups(segmentor, frozen, **RATES)
+
+
+@pytest.mark.parametrize(("method", "group"), [(RecycleLoRA(main=Main(lr_multiplier=3.0)), "main"),
+                                               (RecycleLoRA(sub=Sub(lr_multiplier=3.0)), "sub")])
+def test_a_multiplier_changes_its_group_alone(method: RecycleLoRA, group: str) -> None:
     segmentor = tiny_segmentor()
     before, after = (
-        {g["name"]: g["lr"] for g in parameter_groups(segmentor, **RATES, **given)} for given in ({}, {key: 3.0}))
+        {g["name"]: g["lr"] for g in groups_of(segmentor, **RATES, method=given)} for given in (None, method))
     assert after.pop(group) == pytest.approx(3e-4) != before.pop(group)
     assert after == before
 
@@ -88,18 +108,19 @@ def test_a_multiplier_changes_its_group_alone(key: str, group: str) -> None:
 def test_soma_decays_its_adapters_and_not_its_queries() -> None:
     """Its code gives the whole backbone the base decay, and query_feat, which RecycleLoRA's does not list, none."""
     segmentor = tiny_segmentor()
-    groups = parameter_groups(segmentor, **RATES, adapter_decay_multiplier=1.0, decay_queries=False)
+    groups = groups_of(segmentor, **RATES, method=RecycleLoRA(weight_decay_multiplier=1.0),
+                       decay_queries=False)
     assert {g["name"]: g["weight_decay"] for g in groups} == {"main": 0.05, "sub": 0.05, "head": 0.05, "head_no_decay": 0}
-    plain = parameter_groups(segmentor, **RATES)
+    plain = groups_of(segmentor, **RATES)
     moved = names_by_group(segmentor, groups)["head_no_decay"] - names_by_group(segmentor, plain)["head_no_decay"]
     assert moved == {"head.transformer_module.queries_features.weight"}
     optimiser = build_optimiser(groups)
-    apply_schedule(optimiser, 11, total=20)
+    apply_schedule(optimiser, 11, schedule=Schedule(20))
     assert optimiser.param_groups[0]["weight_decay"] == pytest.approx((0.05 + 1e-5) / 2), "annealed, downwards"
 
 
 def test_adamw_has_the_papers_constants() -> None:
-    optimiser = build_optimiser(parameter_groups(tiny_segmentor(), **RATES))
+    optimiser = build_optimiser(groups_of(tiny_segmentor(), **RATES))
     for group in optimiser.param_groups:
         assert (group["betas"], group["eps"], group["amsgrad"]) == ((0.9, 0.999), 1e-8, False)
 
@@ -114,10 +135,10 @@ def test_the_learning_rate_is_torchs(power: float, warmup: int, first: float) ->
         rising = torch.optim.lr_scheduler.LinearLR(optimiser, start_factor=first, total_iters=warmup)
         schedule = torch.optim.lr_scheduler.SequentialLR(optimiser, [rising, schedule], [warmup])
     for t in range(total):
-        assert 0.3 * poly_lr(t, total, power, warmup, first) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9)
+        assert 0.3 * poly_lr(t, Schedule(total, power, warmup=warmup, warmup_start=first)) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9)
         optimiser.step()
         schedule.step()
-    assert poly_lr(total, total, power, warmup) == 0
+    assert poly_lr(total, Schedule(total, power, warmup=warmup)) == 0
 
 
 def mmengine(total: int, power: float, warmup: int, first: float) -> list[float]:
@@ -138,7 +159,7 @@ def mmengine(total: int, power: float, warmup: int, first: float) -> list[float]
 def test_the_learning_rate_is_mmengines_but_for_one_iteration(warmup: int, first: float) -> None:
     """Where the closed form is held against the code of the publications: GTAV's, SoMA's from Cityscapes, and ACDC's."""
     total = 40_000
-    theirs, ours = mmengine(total, 0.9, warmup, first), [poly_lr(t, total, 0.9, warmup, first) for t in range(total)]
+    theirs, ours = mmengine(total, 0.9, warmup, first), [poly_lr(t, Schedule(total, 0.9, warmup=warmup, warmup_start=first)) for t in range(total)]
     assert theirs[0] == ours[0] and theirs[-1] == pytest.approx(0, abs=1e-12)
     ahead = [their - our for their, our in zip(theirs, ours, strict=True)]
     if warmup:
@@ -165,12 +186,12 @@ def test_weight_decay_is_torchs_cosine() -> None:
 
 
 def test_the_schedule_starts_each_group_from_its_own_values() -> None:
-    optimiser = build_optimiser(parameter_groups(tiny_segmentor(), **RATES))
+    optimiser = build_optimiser(groups_of(tiny_segmentor(), **RATES))
     start = {group["name"]: (group["lr"], group["weight_decay"]) for group in optimiser.param_groups}
-    rates = apply_schedule(optimiser, 1, total=10)
+    rates = apply_schedule(optimiser, 1, schedule=Schedule(10))
     assert rates == {name: lr for name, (lr, _) in start.items()}
-    apply_schedule(optimiser, 10, total=10)
-    apply_schedule(optimiser, 6, total=10)  # whatever ran before
+    apply_schedule(optimiser, 10, schedule=Schedule(10))
+    apply_schedule(optimiser, 6, schedule=Schedule(10))  # whatever ran before
     for group in optimiser.param_groups:
         lr, decay = start[group["name"]]
         assert group["lr"] == pytest.approx(lr * 0.5**0.9)
@@ -182,8 +203,8 @@ def test_the_schedule_starts_each_group_from_its_own_values() -> None:
 def test_a_step_moves_by_the_rates_of_the_group() -> None:
     """AdamW's first step is lr * sign(gradient) and the decay lr * wd * weight, in every group."""
     segmentor = tiny_segmentor()
-    optimiser = build_optimiser(parameter_groups(segmentor, lr=1e-2, weight_decay=0.5))
-    apply_schedule(optimiser, 1, total=10)
+    optimiser = build_optimiser(groups_of(segmentor, lr=1e-2, weight_decay=0.5))
+    apply_schedule(optimiser, 1, schedule=Schedule(10))
     before = [parameter.detach().clone() for group in optimiser.param_groups for parameter in group["params"]]
     for group in optimiser.param_groups:
         for parameter in group["params"]:

@@ -20,6 +20,7 @@ from recyclelora.adapters import (
     save_rein,
 )
 from recyclelora.errors import InputError
+from recyclelora.methods.rein import Rein
 from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
 from recyclelora.settings import Settings
@@ -104,7 +105,12 @@ def test_tokens_start_within_the_authors_bound_and_the_rest_as_torch_draws_it() 
 def tiny_with_rein() -> Segmentor:
     vit = tiny_segmentor(0, 0).vit
     attach_rein(vit, tokens=6, rank=3, scale=0.5, query_width=32)
-    return build_segmentor(vit, num_classes=5, head=SHAPE)
+    return linked(vit)
+
+
+def linked(vit: nn.Module, shape: HeadShape = SHAPE) -> Segmentor:
+    """A head whose queries are made of the tokens."""
+    return build_segmentor(vit, num_classes=5, head=shape, queries=Rein().queries(vit))
 
 
 def test_the_backbone_is_frozen_and_every_rein_parameter_gets_a_gradient() -> None:
@@ -120,7 +126,7 @@ def test_the_backbone_is_frozen_and_every_rein_parameter_gets_a_gradient() -> No
 
 def test_the_link_is_max_mean_and_last_of_the_tokens() -> None:
     vit = with_rein()
-    segmentor = build_segmentor(vit, num_classes=5, head=SHAPE)
+    segmentor = linked(vit)
     reins = reins_of(vit)
     assert reins is not None and reins.transform is not None and reins.merge is not None
     rows = []
@@ -147,8 +153,8 @@ def test_without_a_link_the_head_keeps_its_own_queries() -> None:
 
 def test_groups_follow_the_authors_rule() -> None:
     """wd 0 for tokens, scale, norms and level_embed; everything else decays, the linear layers of tokens too."""
-    segmentor = build_segmentor(with_rein(), num_classes=5, head=SHAPE)
-    groups = parameter_groups(segmentor, lr=1e-4, weight_decay=0.05, rein_lr_multiplier=3.0)
+    segmentor = linked(with_rein())
+    groups = parameter_groups(segmentor, Rein(lr_multiplier=3.0).groups(segmentor.vit), lr=1e-4, weight_decay=0.05)
     names = {id(parameter): name for name, parameter in segmentor.named_parameters()}
     found = {names[id(p)]: (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     assert len(found) == len(trained(segmentor))
@@ -199,8 +205,8 @@ def test_bad_files_and_requests(tmp_path: Path) -> None:
             adapt(adapted, main_rank=2, sub_rank=1)
         with pytest.raises(AdapterError, match="adapted already"):
             attach_rein(adapted)
-    with pytest.raises(InputError, match="6 tokens cannot make the 7 queries"):
-        build_segmentor(with_rein(), num_classes=5, head=HeadShape(**{**vars(SHAPE), "queries": 7}))
+    with pytest.raises(InputError, match="makes 6 queries 32 wide, and the head takes 7 queries 32 wide"):
+        linked(with_rein(), HeadShape(**{**vars(SHAPE), "queries": 7}))
     with pytest.raises(InputError, match="adapter.tokens: 100 tokens cannot make the 20 queries of head.queries"):
         Settings({"adapter.method": "rein", "head.queries": 20}).resolve()
 

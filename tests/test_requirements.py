@@ -18,7 +18,7 @@ def real(config: Config) -> Segmentor:
     """The same model with values: random ones, as shapes are all that counts."""
     vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size, image_size=config.data.crop,
                          weights=None)
-    attach(vit, config.adapter, cache=None, seed=0, query_width=config.head.width)
+    attach(vit, config.adapter, cache=None, seed=0, head_width=config.head.width)
     segmentor = build_segmentor(vit, num_classes=19, head=head_shape(config))
     return segmentor.train()
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from recyclelora.adapters.tensor_files import read_described, write_described
 from recyclelora.cli import main
 from recyclelora.config import Config, flatten
 from recyclelora.data.labels import CITYSCAPES19
@@ -55,7 +56,7 @@ def test_every_trained_tensor_is_the_first_stages_last(first: str, paths: Paths)
     identity = build.identify(config, paths)
     segmentor = build.build(config, identity.weights.path, paths.cache, 19)
     before = {name: p.detach().clone() for name, p in segmentor.named_parameters()}
-    begin_from(segmentor, paths.trial(first), weights_sha256=identity.weights.sha256, space=CITYSCAPES19)
+    begin_from(segmentor, config.adapter, paths.trial(first), weights_sha256=identity.weights.sha256, space=CITYSCAPES19)
     kept = {f"vit.{name}": tensor for name, tensor in load_file(paths.trial(first) / "adapter.safetensors").items()}
     kept |= load_file(paths.trial(first) / "head.safetensors")
     for name, parameter in segmentor.named_parameters():
@@ -70,13 +71,13 @@ def test_other_classes_and_other_residuals_are_refused(first: str, paths: Paths,
     segmentor = build.build(config, identity.weights.path, paths.cache, 19)
     other = CITYSCAPES19._replace(name="mine", classes=CITYSCAPES19.classes[::-1])
     with pytest.raises(InputError, match=r"predicts other classes \(cityscapes19\) than this one \(mine\)"):
-        begin_from(segmentor, paths.trial(first), weights_sha256=identity.weights.sha256, space=other)
+        begin_from(segmentor, config.adapter, paths.trial(first), weights_sha256=identity.weights.sha256, space=other)
     shutil.copytree(paths.trial(first), tmp_path / "copy")
-    adapter = load_file(tmp_path / "copy/adapter.safetensors")
+    about, adapter = read_described(tmp_path / "copy/adapter.safetensors", 1, "")
     adapter["blocks.3.attn.qkv.start_b_main"] *= -1  # a factorisation with the signs the other way round
-    save_file(adapter, tmp_path / "copy/adapter.safetensors")
+    write_described(adapter, tmp_path / "copy/adapter.safetensors", {**about, "format": 1})
     with pytest.raises(InputError, match="adapters of blocks.3.attn.qkv began as others than they would here"):
-        begin_from(segmentor, tmp_path / "copy", weights_sha256=identity.weights.sha256, space=CITYSCAPES19)
+        begin_from(segmentor, config.adapter, tmp_path / "copy", weights_sha256=identity.weights.sha256, space=CITYSCAPES19)
 
 
 def test_rein_goes_on_as_well(paths: Paths) -> None:
@@ -85,7 +86,7 @@ def test_rein_goes_on_as_well(paths: Paths) -> None:
     config = second(before, **method)
     identity = build.identify(config, paths)
     segmentor = build.build(config, identity.weights.path, paths.cache, 19)
-    begin_from(segmentor, paths.trial(before), weights_sha256=identity.weights.sha256, space=CITYSCAPES19)
+    begin_from(segmentor, config.adapter, paths.trial(before), weights_sha256=identity.weights.sha256, space=CITYSCAPES19)
     kept = load_file(paths.trial(before) / "adapter.safetensors")
     assert kept and all(torch.equal(segmentor.get_parameter(f"vit.reins.{name}"), kept[name]) for name in kept)
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,12 +176,12 @@ def test_a_trial_with_less_memory_is_the_same_trial(whole: tuple[Record, Paths, 
 
 
 def test_protocols_are_named(tmp_path: Path, cache: Path) -> None:
-    named = tiny(evaluation__size="rein", data__source="gtav", data__targets=["cityscapes", "bdd100k"],
+    named = tiny(evaluation__size="half", data__source="gtav", data__targets=["cityscapes", "bdd100k"],
                  evaluation__scales=[0.5, 1.0, 1.75], evaluation__flip=True)
-    assert protocol(named) == ("each domain in its size of rein, window 56x42 stride 56x42, at 0.5 1 1.75 times "
+    assert protocol(named) == ("each domain in its size of half, window 56x42 stride 56x42, at 0.5 1 1.75 times "
                                "that size and mirrored, val split (source: val), 2 images a domain")
-    with pytest.raises(InputError, match="evaluation.size: rein has no size for scenes-day, only for cityscapes") as caught:
-        build.check(tiny(evaluation__size="rein"), paths_at(tmp_path, cache))
+    with pytest.raises(InputError, match="evaluation.size: half has no size for scenes-day, only for cityscapes") as caught:
+        build.check(tiny(evaluation__size="half"), paths_at(tmp_path, cache))
     assert caught.value.key == "evaluation.size"
 
 
@@ -191,12 +192,13 @@ def test_size_scales_and_mirroring_reach_the_evaluation(cache: Path) -> None:
     torch.manual_seed(0)
     mixer = nn.Module()
     mixer.vit, mixer.scores = nn.Identity(), nn.Conv2d(3, 19, 5, padding=2).requires_grad_(False)
+    mixer.merged = nullcontext
     found = {json.dumps(given): scores.evaluate_domain(mixer, tiny(**given), data, common, CPU, "x")  # type: ignore[arg-type]
              for given in ({}, {"evaluation__scales": [0.75]}, {"evaluation__flip": True}, {"evaluation__size": None},
-                           {"evaluation__size": "rein"})}
+                           {"evaluation__size": "half"})}
     assert len({metrics["miou/x"] for metrics in found.values()}) == len(found)
     image = data[0].image
-    named, plain = tiny(evaluation__size="rein"), tiny(evaluation__size=None)
+    named, plain = tiny(evaluation__size="half"), tiny(evaluation__size=None)
     assert np.array_equal(predict_image(mixer, named, image, CPU), predict_image(mixer, plain, image, CPU)), "no domain"
     assert not np.array_equal(predict_image(mixer, named, image, CPU, "cityscapes"), predict_image(mixer, plain, image, CPU))
 

@@ -1,13 +1,16 @@
 """A whole segmentor small enough for tests: a random timm ViT with adapters, and the real head at its smallest."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import timm
 import torch
 from torch import Tensor
 
-from recyclelora.adapters.lora import adapt
+from recyclelora.adapters.lora import adapt, merged
+from recyclelora.methods.recyclelora import RecycleLoRA
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
+from recyclelora.training.optim import parameter_groups
 
 CLASSES = 5
 CROP = (32, 48)
@@ -23,7 +26,14 @@ def tiny_segmentor(main_rank: int = 3, sub_rank: int = 2, num_classes: int = CLA
         adapt(vit, main_rank=main_rank, sub_rank=sub_rank)
     shape = HeadShape(hidden=32, queries=6, pixel_layers=1, pixel_ffn=32, decoder_layers=2, decoder_ffn=32, heads=2,
                       points=64)
-    return build_segmentor(vit, num_classes=num_classes, head=shape)
+    return build_segmentor(vit, num_classes=num_classes, head=shape, merge=merged)
+
+
+def groups_of(segmentor: Segmentor, *, lr: float, weight_decay: float, decay_queries: bool = True,
+              method: RecycleLoRA | None = None) -> list[dict[str, Any]]:
+    """The optimiser's groups of a segmentor with RecycleLoRA's adapters, or with none."""
+    return parameter_groups(segmentor, (method or RecycleLoRA()).groups(segmentor.vit), lr=lr, weight_decay=weight_decay,
+                            decay_queries=decay_queries)
 
 
 def tiny_batches(start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +35,19 @@ def save_adapter(vit: nn.Module, path: Path | str, *, metadata: Mapping[str, str
     write_described(tensors, Path(path), {**settings, "format": _FORMAT}, metadata)
 
 
+def read_adapter(path: Path | str) -> dict[str, Tensor]:
+    """The tensors in a file of `save_adapter`: factors as they are, and as they started (`.start_`). Raises
+    AdapterError."""
+    return _read(path)[1]
+
+
 def load_adapter(vit: nn.Module, path: Path | str) -> None:
     """Adapt the plain `vit` from a file of `save_adapter`: forward passes are those of the saved model, bit for bit.
 
     Raises AdapterError for a file that is not one, is damaged or belongs to another base."""
     if adapted_layers(vit):
         raise AdapterError("the model is adapted already; merge it first, or build another")
-    settings, tensors = read_described(
-        Path(path), _FORMAT, f"not an adapter file of format {_FORMAT}; expected one of `save_adapter`")
+    settings, tensors = _read(path)
     adaptation = Adaptation(**settings)
     base = base_digest(vit)
     if base != adaptation.base:
@@ -82,6 +88,11 @@ def save_peft(vit: nn.Module, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
     write_text(folder / "adapter_config.json", json.dumps(config, indent=2) + "\n")
+
+
+def _read(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    return read_described(Path(path), _FORMAT,
+                          f"not an adapter file of format {_FORMAT}; expected one of `save_adapter`")
 
 
 def _adaptation(vit: nn.Module) -> Adaptation:

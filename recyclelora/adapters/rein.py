@@ -109,15 +109,24 @@ def save_rein(vit: nn.Module, path: Path, *, metadata: Mapping[str, str] | None 
     write_described(reins.state_dict(), path, about, metadata)
 
 
+def read_rein(path: Path) -> dict[str, Tensor]:
+    """The tensors in a file of `save_rein`, by their names in `Reins`. Raises AdapterError."""
+    return _read(path)[1]
+
+
 def load_rein(vit: nn.Module, path: Path) -> None:
     """Put a file of `save_rein` on the plain `vit`: forward passes are those of the saved model, bit for bit. Raises
     AdapterError for a file that is not one, is damaged or belongs to another base."""
-    about, tensors = read_described(path, _FORMAT, f"not a file of Rein tokens ({_FORMAT})")
+    about, tensors = _read(path)
     if about.pop("base") != base_digest(vit):
         raise AdapterError(f"{path}: belongs to another base; build it with the weights the tokens were trained on")
     reins = Reins(**about)
     reins.load_state_dict(tensors)
     _install(vit, reins)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    return read_described(path, _FORMAT, f"not a file of Rein tokens ({_FORMAT})")
 
 
 def _install(vit: nn.Module, reins: Reins) -> None:

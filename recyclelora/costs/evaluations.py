@@ -12,7 +12,7 @@ from recyclelora.data.evaluation_sizes import size_of
 from recyclelora.data.labels import Size
 from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.training.evaluation import num_windows
-from recyclelora.trials.scores import PANEL, moments, scored_during
+from recyclelora.trials.scores import PANEL, inference_of, moments, scored_during
 
 
 class Scored(NamedTuple):
@@ -47,8 +47,7 @@ def look_at(config: Config, domain: str, images: int | None, joined: str = "") -
 
 def windows_of(config: Config, native: Size, fitted: Size | None) -> int:
     """Windows of an image of one size that is fitted inside another."""
-    how = config.evaluation
-    return num_windows(native, window=how.window, stride=how.stride, size=fitted, scales=how.scales, flip=how.flip)
+    return num_windows(native, inference_of(config, None)._replace(size=fitted))
 
 
 def native_size(domain: str) -> Size | None:

@@ -13,20 +13,17 @@ import torch
 
 from recyclelora.config import Config, flatten
 from recyclelora.data.datasets import DomainData, LabelledImages
-from recyclelora.data.loader import Concatenation, batches, draws
+from recyclelora.data.loader import Concatenation, draws
 from recyclelora.documents import Plain
 from recyclelora.errors import InputError
-from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.segmentor import Segmentor
 from recyclelora.settings import Settings
-from recyclelora.training.average import MovingAverage
-from recyclelora.training.loop import Diverged, train
-from recyclelora.training.optim import build_optimiser, parameter_groups
-from recyclelora.training.precision import check_precision
+from recyclelora.training.loop import Diverged
 from recyclelora.trials import build
 from recyclelora.trials.analysis import keep_analysis
+from recyclelora.trials.assembly import Assembly, assemble, train_steps
 from recyclelora.trials.build import Domains
-from recyclelora.trials.device import choose_device, forget_peak, name_of, num_workers, peak_memory, wait_for
+from recyclelora.trials.device import choose_device, forget_peak, name_of, peak_memory, wait_for
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.protocol import commons
 from recyclelora.trials.scores import PANEL, evaluate_domain, scored_during
@@ -125,31 +122,36 @@ def probe(config: Config, paths: Paths, steps: int = 20, seconds: float = 60.0) 
     its learning rate, and nothing of it is kept; what it factorises and renders stays in the cache for the sweep.
     Raises InputError for a config that cannot run here."""
     steps = max(steps, FEWEST)
-    torch.set_num_threads(max(1, int(config.resources.cpus)))
     device = choose_device(config.resources.gpus)
     forget_peak(device)
-    check_precision(config.training.precision, device)
     _fill_caches(config, paths, steps)
     started = time.monotonic()
-    domains = build.open_domains(config, paths)
-    segmentor = _build(config, domains, paths).to(device)
-    build.arrange(segmentor, config, device)
+    parts = assemble(_short(config, WARM_UP + steps), paths)
     wait_for(device)
     start = time.monotonic() - started
-    taken = _time_steps(config, segmentor, domains, device, steps, seconds)
-    per_image, evaluated = _time_images(config, segmentor, domains, device, seconds)
-    end = _time_analysis(config, segmentor, domains, device)
-    final = [domains.source_val, *domains.targets.values()]
+    taken = _time_steps(parts, seconds)
+    per_image, evaluated = _time_images(config, parts.segmentor, parts.domains, device, seconds)
+    end = _time_analysis(config, parts.segmentor, parts.domains, device)
+    final = [parts.domains.source_val, *parts.domains.targets.values()]
     during = scored_during(config, final)
     return Timing(taken, per_image, start, end, peak_memory(device), name_of(device),
                   _note(len(taken), steps, evaluated, len(final)), sum(map(len, during)),
                   sum(len(data) + min(PANEL, len(data)) for data in final))
 
 
+def _short(config: Config, iterations: int) -> Config:
+    """The same work in a few iterations, at a rate that changes nothing. Weights are averaged from the first one."""
+    average = None if config.training.ema_start is None else 1
+    training = replace(config.training, iterations=iterations, lr=RATE, weight_decay=0.0, weight_decay_end=0.0,
+                       warmup=0, warmup_start=None, ema_start=average, start=None)
+    return replace(config, training=training)
+
+
 def _fill_caches(config: Config, paths: Paths, steps: int) -> None:
     """Weights, factorisations and rendered scenes are made once in a sweep, and all trials but the first find them."""
     domains = build.open_domains(config, paths)
-    _build(config, domains, paths)
+    weights = build.find_weights(config, paths.cache).path
+    build.build(config, weights, paths.cache, len(domains.train.space.classes))
     for batch in draws(len(domains.train), config.data.batch_size, config.seed, 0, WARM_UP + steps):
         for draw in batch:
             domains.train[draw.sample]
@@ -158,26 +160,13 @@ def _fill_caches(config: Config, paths: Paths, steps: int) -> None:
             data[index]
 
 
-def _build(config: Config, domains: Domains, paths: Paths) -> Segmentor:
-    weights = build.find_weights(config, paths.cache).path
-    return build.build(config, weights, paths.cache, len(domains.train.space.classes))
-
-
-def _time_steps(config: Config, segmentor: Segmentor, domains: Domains, device: torch.device, steps: int,
-                seconds: float) -> list[float]:
+def _time_steps(parts: Assembly, seconds: float) -> list[float]:
     """Seconds of each step after the warm-up: its batch, forward and backward pass, and update."""
-    backbone, stop, taken = BACKBONES[config.backbone.name], WARM_UP + steps, list[float]()
-    optimiser = build_optimiser(parameter_groups(segmentor, lr=RATE, weight_decay=0.0))
-    average = MovingAverage(segmentor, None if config.training.ema_start is None else 1)
-    source = batches(domains.train, build.recipe(config), seed=config.seed, stop=stop, device=device,
-                     batch_size=config.data.batch_size, mean=backbone.mean, std=backbone.std,
-                     workers=num_workers(config.resources.workers, config.resources.cpus, device))
-    with closing(source):
+    taken: list[float] = []
+    with closing(train_steps(parts)) as source:
         last = time.monotonic()
-        for _ in train(segmentor, optimiser, source, start=0, stop=stop, total=stop, seed=config.seed, device=device,
-                       clip=config.training.clip, precision=config.training.precision,
-                       accumulate=config.training.accumulate, average=average):
-            wait_for(device)
+        for _ in source:
+            wait_for(parts.device)
             now = time.monotonic()
             taken.append(now - last)
             last = now

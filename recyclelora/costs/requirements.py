@@ -14,12 +14,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from recyclelora.adapters import merged
 from recyclelora.config import Config
 from recyclelora.models.backbones import build_backbone
-from recyclelora.models.segmentor import Segmentor, build_segmentor
+from recyclelora.models.segmentor import Segmentor
 from recyclelora.training.execution import recompute_activations
-from recyclelora.trials.build import attach, head_shape
+from recyclelora.trials.build import attach, put_head
 
 UTILISATION = 0.4  # of the data sheet's arithmetic, which well-fed training of large transformers reaches
 # Dense TFLOP/s from the makers' data sheets; float32 without TF32, as torch multiplies by default.
@@ -95,7 +94,7 @@ def look_ahead(config: Config, num_classes: int) -> Outlook:
             kept_bytes = sum(kept.values())
             torch.autograd.backward(total)
         step = parts * counter.get_total_flops()
-        with torch.no_grad(), merged(segmentor.vit), _counter() as counter:
+        with torch.no_grad(), segmentor.merged(), _counter() as counter:
             segmentor.scores(torch.empty(1, 3, *config.evaluation.window))
     trained = sum(_bytes(parameter) for parameter in segmentor.parameters() if parameter.requires_grad)
     weights = sum(map(_bytes, segmentor.parameters()))
@@ -112,9 +111,9 @@ def sketch(config: Config, num_classes: int) -> Segmentor:
     with torch.device("meta"):
         vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size,
                              image_size=config.data.crop, weights=None)
-    attach(vit, config.adapter, cache=None, seed=0, query_width=config.head.width)
+    attach(vit, config.adapter, cache=None, seed=0, head_width=config.head.width)
     with torch.device("meta"):
-        segmentor = build_segmentor(vit, num_classes=num_classes, head=head_shape(config)).to("meta")
+        segmentor = put_head(vit, config, num_classes).to("meta")
     segmentor.train()
     segmentor.vit.eval()
     return segmentor

@@ -1,6 +1,6 @@
 """Photometric distortion of training images: brightness, contrast, saturation and hue, in whole grey levels.
 
-The steps and their numbers are those of the released training pipelines (RecycleLoRA, SoMA, Rein: MMSegmentation's
+The steps and their numbers are those of the released training pipelines (RecycleLoRA, SoMA: MMSegmentation's
 PhotoMetricDistortion). What is drawn and what is applied are two functions, so that what is applied can be checked
 against given numbers. Saturation and hue are computed in float32; OpenCV, which the released pipelines use, rounds H to
 180 and S to 255 whole steps on the way. At the settings tested no colour differs from theirs by more than 5 grey levels

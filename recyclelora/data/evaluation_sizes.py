@@ -1,10 +1,10 @@
 """The size at which each publication tests each domain. mIoU moves by points with it, so a protocol is the whole row.
 
-| protocol      | cityscapes | bdd100k   | mapillary | acdc      | source                                       |
-|---------------|------------|-----------|-----------|-----------|----------------------------------------------|
-| `recyclelora` | 2048x1024  | 1280x720  | 2048x1024 | 960x540   | RecycleLoRA's and SoMA's 512 configs         |
-| `rein`        | 1024x512   | 1280x720  | 1024x512  | 960x540   | Rein's 512 configs                           |
-| `soma-1024`   | 2048x1024  | 2048x1024 | 2048x1024 | 1920x1080 | SoMA's 1024 configs, with windows of 1024    |
+| protocol    | cityscapes | bdd100k   | mapillary | acdc      | source                                       |
+|-------------|------------|-----------|-----------|-----------|----------------------------------------------|
+| `full`      | 2048x1024  | 1280x720  | 2048x1024 | 960x540   | RecycleLoRA's and SoMA's 512 configs         |
+| `half`      | 1024x512   | 1280x720  | 1024x512  | 960x540   | the 512 configs of Wei et al. (CVPR 2024)    |
+| `full-1024` | 2048x1024  | 2048x1024 | 2048x1024 | 1920x1080 | SoMA's 1024 configs, with windows of 1024    |
 
 RecycleLoRA's own file for BDD100K is not public: SoMA's is taken. Images are fitted inside, ratio kept. Predictions are
 compared at the size of the labels, which for Mapillary the data set halves. The synthetic sources are in none of these
@@ -27,9 +27,9 @@ def _protocol(cityscapes: Size, bdd100k: Size, mapillary: Size, acdc: Size) -> d
 
 
 PROTOCOLS: dict[str, dict[str, Size | None]] = {
-    "recyclelora": _protocol(_FULL, _BDD, _FULL, (540, 960)),
-    "rein": _protocol(_HALF, _BDD, _HALF, (540, 960)),
-    "soma-1024": _protocol(_FULL, _FULL, _FULL, (1080, 1920)),
+    "full": _protocol(_FULL, _BDD, _FULL, (540, 960)),
+    "half": _protocol(_HALF, _BDD, _HALF, (540, 960)),
+    "full-1024": _protocol(_FULL, _FULL, _FULL, (1080, 1920)),
 }
 
 

@@ -1,6 +1,6 @@
 """Training augmentation of DG segmentation: resize, crop, flip, photometric distortion; normalisation and padding.
 
-The numbers and their order are those of the released training pipelines (RecycleLoRA, SoMA, Rein, MFuser), written for
+The numbers and their order are those of the released training pipelines (RecycleLoRA, SoMA, MFuser), written for
 any crop size. Randomness comes from the generator passed in, never from a global one. Each random step is two
 functions, one that draws and one that applies, so that what is applied can be checked against given numbers.
 """
@@ -27,11 +27,11 @@ class Recipe(NamedTuple):
     """Which of the published variants to augment by.
 
     `resize` "edges": the shorter edge becomes one of the tenths of the crop's from `scales[0]` to `scales[1]`, the
-    longer one at most 4 crops (RecycleLoRA, Rein; SoMA at 512). "ratio": the image is fitted inside `base` (None: its
+    longer one at most 4 crops (RecycleLoRA; SoMA at 512). "ratio": the image is fitted inside `base` (None: its
     own size) times a number drawn uniformly from `scales` (SoMA at 1024 with base 1024x2048, MFuser with None).
     `pad`: what stands where an image is smaller than the crop. "black" is filled in before the flip, and distorted
     with the rest (RecycleLoRA with one source); "mean" is 0 after normalisation, right and below whatever was flipped
-    (RecycleLoRA with several sources, SoMA, Rein, MFuser).
+    (RecycleLoRA with several sources, SoMA, MFuser).
     """
 
     crop: Size

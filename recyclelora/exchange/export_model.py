@@ -3,7 +3,7 @@ only then put in its place."""
 
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from recyclelora.adapters import adapted_layers, merged, save_peft
+from recyclelora.adapters import adapted_layers, save_peft
 from recyclelora.adapters.tensor_files import write_tensors
 from recyclelora.config import Config, flatten
 from recyclelora.data.evaluation_sizes import size_of
@@ -44,23 +44,17 @@ class Export(NamedTuple):
     sizes: dict[str, int]  # file -> bytes
 
 
-# Formats that cannot hold what a method trained, and why.
-LACKING = {"frozen": {"peft": "this model's backbone is frozen and has no adapter; --to timm writes the ViT"},
-           "rein": {"peft": "Rein's tokens are no low-rank adapter; --to torch and --to onnx hold them",
-                    "timm": "Rein's tokens cannot be merged into a plain ViT; --to torch and --to onnx hold them"}}
-
-
-def choose_formats(asked: Sequence[str], method: str) -> tuple[str, ...]:
-    """The formats asked for, in a fixed order; "all" means all that a model of this adapter method has. Raises
+def choose_formats(asked: Sequence[str], lacks: Mapping[str, str]) -> tuple[str, ...]:
+    """The formats asked for, in a fixed order; "all" means all but those in `lacks` (format: why not). Raises
     InputError for an unknown one, for one that cannot hold the model, and for ONNX without the package that writes
     it."""
     for name in asked:
         if name not in (*FORMATS, "all"):
             raise InputError(f"--to {name}: unknown format{nearest(name, (*FORMATS, 'all'))}")
-        if name in LACKING.get(method, {}):
-            raise InputError(f"--to {name}: {LACKING[method][name]}")
+        if name in lacks:
+            raise InputError(f"--to {name}: {lacks[name]}")
     chosen = tuple(name for name in FORMATS
-                   if name in asked or ("all" in asked and name not in LACKING.get(method, {})))
+                   if name in asked or ("all" in asked and name not in lacks))
     if "onnx" in chosen and importlib.util.find_spec("onnxscript") is None:
         raise InputError("--to onnx: needs a package that is not installed: pip install onnxscript onnxruntime")
     return chosen
@@ -97,7 +91,7 @@ def _write_formats(model: Model, weights: Weights, formats: Sequence[str], folde
         save_peft(vit, folder / PEFT)
         timm_files.save_embeddings(vit, folder / PEFT / timm_files.EMBEDDINGS)
     about = _header(model, weights)
-    with merged(vit):
+    with model.segmentor.merged():
         features = timm_files.last_features(vit, images)
         if adapters:
             differences["merge"] = _difference(features, adapted)

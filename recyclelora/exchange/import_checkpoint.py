@@ -24,11 +24,11 @@ from recyclelora.exchange.mmdet_names import shape_of
 from recyclelora.exchange.pickles import Checkpoint, read_checkpoint
 from recyclelora.exchange.transplants import transplant_recyclelora, transplant_rein
 from recyclelora.models.backbones import BACKBONES, build_backbone
-from recyclelora.models.segmentor import HeadShape, build_segmentor
+from recyclelora.models.segmentor import HeadShape
 from recyclelora.models.weights import resolve_weights
 from recyclelora.settings import Settings
 from recyclelora.trials.artifacts import BACKBONE, CONFIG, misfits, save_model
-from recyclelora.trials.build import Identity
+from recyclelora.trials.build import Identity, put_head
 from recyclelora.writing import whole_folder, write_text
 
 SIDE, PATCH = 512, 16  # of files without a backbone: what the three codes train with
@@ -231,7 +231,8 @@ def _window_keys(side: int) -> dict[str, Plain]:
 
 def _save(work: _Work, vit: nn.Module, keys: dict[str, Plain], pretrained: Path) -> None:
     checkpoint, layout = work.checkpoint, work.layout
-    segmentor = build_segmentor(vit, num_classes=len(work.space.classes), head=work.shape)
+    config = Settings(keys).resolve()
+    segmentor = put_head(vit, config, len(work.space.classes))
     if wrong := misfits(layout.head, segmentor.head.state_dict()):
         raise InputError(f"{len(wrong)} tensors of its head are missing, too many or of another size, the first "
                          f"{wrong[0]}; supported is mmdet's Mask2Former on 3 levels")
@@ -241,7 +242,7 @@ def _save(work: _Work, vit: nn.Module, keys: dict[str, Plain], pretrained: Path)
     write_text(work.folder / CONFIG, (text + dump(keys)))
     identity = Identity(f"import-{checkpoint.sha256[:12]}",
                         resolve_weights(work.name, file=pretrained, cache=work.cache), "")
-    save_model(segmentor, work.folder, Settings(keys).resolve(), identity, work.space, {
+    save_model(segmentor, work.folder, config, identity, work.space, {
         "source_layout": layout.name, "source_sha256": checkpoint.sha256, "source_file": checkpoint.path.name})
 
 

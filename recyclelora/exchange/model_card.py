@@ -7,6 +7,7 @@ from typing import Any
 from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.documents import dump
 from recyclelora.exchange.snippets import snippet
+from recyclelora.methods import METHODS
 from recyclelora.trials.record import Flat, Record
 
 LICENCES = {  # of data that are not downloaded, by the beginning of a domain's name
@@ -43,8 +44,7 @@ def _front(facts: Facts) -> str:
 def _title(facts: Facts) -> str:
     backbone, classes = facts.model["backbone"], facts.model["classes"]
     method = str(facts.config["adapter.method"])
-    how = {"frozen": "frozen, with a trained head", "rein": "frozen, with Rein's tokens and a trained head"}.get(
-        method, f"frozen, with low-rank adapters ({method}) and a trained head")
+    how = METHODS[method].TRAINED
     return (f"# {backbone['name']} segmenting {len(classes)} classes\n\n"
             f"A semantic segmentation model: the vision transformer {backbone['timm']}, {how} (Mask2Former). It gives "
             f"each pixel one of the classes of {facts.model['label_space']}: {', '.join(classes)}.\n\n"

@@ -1,31 +1,34 @@
-"""Queries of a Mask2Former head that are made of Rein's tokens instead of being parameters of their own.
+"""Queries of a Mask2Former head that are computed from other parameters instead of being parameters of their own.
 
-transformers reads `.weight` of two embeddings, the queries' positions and features. Here the positions are Rein's
-`queries()`, and the features a linear layer of them (the authors' `querys2feat`)."""
+transformers reads `.weight` of two embeddings, the positions and the features of the queries. Here the positions are
+what a function gives, and the features a linear layer of them."""
+
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from recyclelora.adapters.rein import Reins
 from recyclelora.errors import InputError
 from recyclelora.models.mask2former import Mask2FormerHead
 
+Compute = Callable[[], Tensor]  # () -> (queries, width)
 
-class TokenQueries(nn.Module):
-    """`weight` (queries, width). The tokens stay the ViT's: they are no parameter of this module."""
 
-    def __init__(self, reins: Reins) -> None:
+class ComputedQueries(nn.Module):
+    """`weight` (queries, width). What it is computed from are no parameters of this module."""
+
+    def __init__(self, compute: Compute) -> None:
         super().__init__()
-        self.__dict__["reins"] = reins  # not registered, else every name would be there twice
+        self.__dict__["compute"] = compute
 
     @property
     def weight(self) -> Tensor:
-        reins: Reins = self.__dict__["reins"]
-        return reins.queries()
+        computed: Tensor = self.__dict__["compute"]()
+        return computed
 
 
-class TokenFeatures(TokenQueries):
-    def __init__(self, reins: Reins, width: int) -> None:
-        super().__init__(reins)
+class ProjectedQueries(ComputedQueries):
+    def __init__(self, compute: Compute, width: int) -> None:
+        super().__init__(compute)
         self.project = nn.Linear(width, width)
 
     @property
@@ -34,13 +37,12 @@ class TokenFeatures(TokenQueries):
         return projected
 
 
-def link_queries(head: Mask2FormerHead, reins: Reins, queries: int, width: int) -> None:
+def give_queries(head: Mask2FormerHead, compute: Compute, queries: int, width: int) -> None:
     """Replace the head's queries; `project` is drawn from torch's seed. Raises InputError where their number or width
-    is not that of the tokens."""
-    if reins.settings["tokens"] != queries:
-        raise InputError(f"adapter.tokens: {reins.settings['tokens']} tokens cannot make the {queries} queries of "
-                         "head.queries; give both the same number, or adapter.link: false", key="adapter.tokens")
-    if reins.settings["query_width"] != width:
-        raise InputError(f"Rein's link makes queries {reins.settings['query_width']} wide, the head takes {width}")
-    head.transformer_module.queries_embedder = TokenQueries(reins)
-    head.transformer_module.queries_features = TokenFeatures(reins, width)
+    is another."""
+    found = tuple(compute().shape)
+    if found != (queries, width):
+        raise InputError(f"the adapter makes {found[0]} queries {found[1]} wide, and the head takes {queries} queries "
+                         f"{width} wide (head.queries, head.width)", key="head.queries")
+    head.transformer_module.queries_embedder = ComputedQueries(compute)
+    head.transformer_module.queries_features = ProjectedQueries(compute, width)

@@ -1,24 +1,30 @@
 """A ViT and a Mask2Former head as one model that gives a loss, and scores."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recyclelora.adapters.rein import reins_of
 from recyclelora.models.criterion import Share, set_loss, shares
 from recyclelora.models.mask2former import SMALL, HeadShape, Mask2FormerHead, Predictions
 from recyclelora.models.pyramid import block_features, feature_pyramid, output_blocks
-from recyclelora.models.queries import link_queries
+from recyclelora.models.queries import Compute, give_queries
 
 __all__ = ["SMALL", "HeadShape", "Segmentor", "build_segmentor"]
+
+
+Merge = Callable[[nn.Module], AbstractContextManager[object]]
 
 
 class Segmentor(nn.Module):
     """`vit`: a timm ViT, with or without adapters, trained where its parameters require gradients; `head`: always
     trained. Images are (B, 3, H, W), normalised, H and W multiples of the patch size."""
 
-    def __init__(self, vit: nn.Module, head: Mask2FormerHead, shape: HeadShape) -> None:
+    def __init__(self, vit: nn.Module, head: Mask2FormerHead, shape: HeadShape, merge: Merge = nullcontext) -> None:
         super().__init__()
+        self.merge = merge
         self.vit = vit
         self.head = head
         self.blocks = output_blocks(len(vit.blocks))  # type: ignore[arg-type]
@@ -46,6 +52,12 @@ class Segmentor(nn.Module):
         classes = predictions.classes[-1].softmax(-1)[..., :-1]
         return torch.einsum("bqc,bqhw->bchw", classes, masks.sigmoid())
 
+    @contextmanager
+    def merged(self) -> Iterator[None]:
+        """The ViT's adapters merged while the context lasts, where their method can; then they are back."""
+        with self.merge(self.vit):
+            yield
+
     def forward(self, images: Tensor) -> Predictions:
         """Raw predictions of all decoder outputs."""
         trained = any(parameter.requires_grad for parameter in self.vit.parameters())
@@ -55,12 +67,13 @@ class Segmentor(nn.Module):
         return predictions
 
 
-def build_segmentor(vit: nn.Module, *, num_classes: int, head: HeadShape) -> Segmentor:
-    """Put a fresh head on a ViT. The ViT is taken as it is; the head's weights depend on torch's seed only. Where the
-    ViT has Rein tokens with a link, they make the queries."""
+def build_segmentor(vit: nn.Module, *, num_classes: int, head: HeadShape, queries: Compute | None = None,
+                    merge: Merge = nullcontext) -> Segmentor:
+    """Put a fresh head on a ViT. The ViT is taken as it is; the head's weights depend on torch's seed only. `queries`
+    computes the positions of the queries where the ViT's adapters make them; `merge` is the context in which they are
+    merged."""
     width = int(vit.embed_dim)  # type: ignore[arg-type]
     module = Mask2FormerHead(in_channels=[width] * 4, num_classes=num_classes, shape=head)
-    reins = reins_of(vit)
-    if reins is not None and reins.transform is not None:
-        link_queries(module, reins, head.queries, head.hidden)
-    return Segmentor(vit, module, head)
+    if queries is not None:
+        give_queries(module, queries, head.queries, head.hidden)
+    return Segmentor(vit, module, head, merge)

@@ -4,7 +4,6 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,6 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 from torchvision.transforms import InterpolationMode
 
-from recyclelora.adapters.lora import merged
 from recyclelora.data.datasets import LabelledImages, Sample
 from recyclelora.data.labels import Common, Image, Label, Size
 from recyclelora.data.transforms import normalise
@@ -46,9 +44,22 @@ class _View(NamedTuple):
     mirrored: bool
 
 
-def evaluate(segmentor: Segmentor, data: LabelledImages, *, common: Common, window: Size, stride: Size,
-             size: Size | None, mean: Sequence[float], std: Sequence[float], device: torch.device, batch: int = 8,
-             scales: Sequence[float] = (1.0,), flip: bool = False) -> Generator[ImageResult]:
+class Inference(NamedTuple):
+    """How an image goes through a model: resized to fit inside `size` (height, width; larger or smaller, ratio kept,
+    bilinear; None leaves it alone), normalised with `mean` and `std` for values 0 to 1, and cut into windows. With
+    several `scales` of that size, and with `flip` mirrored at each, it is seen several times."""
+
+    window: Size
+    stride: Size
+    size: Size | None
+    mean: Sequence[float]
+    std: Sequence[float]
+    scales: Sequence[float] = (1.0,)
+    flip: bool = False
+
+
+def evaluate(segmentor: Segmentor, data: LabelledImages, inference: Inference, *, common: Common,
+             device: torch.device, batch: int = 8) -> Generator[ImageResult]:
     """Predict every image as `predict` does, at its label's size, and compare both in the common space.
 
     The classes of the model are decided between first, and put into the common space after: a wide class gains nothing
@@ -57,11 +68,11 @@ def evaluate(segmentor: Segmentor, data: LabelledImages, *, common: Common, wind
     then it is as it was."""
     to_common = torch.from_numpy(common.source_lut).to(device)
     from_target = torch.from_numpy(common.target_lut).to(device)
-    see = partial(_predict, segmentor, window=window, stride=stride, size=size, mean=mean, std=std, device=device,
-                  batch=batch, views=_views(scales, flip))
+    one_view = inference._replace(scales=(1.0,), flip=False)
     with _at_rest(segmentor):
-        for group in _groups(data, partial(num_windows, window=window, stride=stride, size=size), batch):
-            predictions = see([sample.image for sample in group], [_shape(sample.label) for sample in group])
+        for group in _groups(data, lambda native: num_windows(native, one_view), batch):
+            predictions = _predict(segmentor, [sample.image for sample in group],
+                                   [_shape(sample.label) for sample in group], inference, device, batch)
             for sample, prediction in zip(group, predictions, strict=True):
                 label = torch.from_numpy(sample.label).to(device)
                 confusion = confusion_matrix(from_target[label.long()], to_common[prediction.long()],
@@ -69,18 +80,14 @@ def evaluate(segmentor: Segmentor, data: LabelledImages, *, common: Common, wind
                 yield ImageResult(sample.name, sample.domain, confusion.cpu())
 
 
-def predict(segmentor: Segmentor, image: Image, *, window: Size, stride: Size, size: Size | None, mean: Sequence[float],
-            std: Sequence[float], device: torch.device, batch: int = 8, scales: Sequence[float] = (1.0,),
-            flip: bool = False) -> Label:
+def predict(segmentor: Segmentor, image: Image, inference: Inference, *, device: torch.device,
+            batch: int = 8) -> Label:
     """(H, W, 3) RGB -> (H, W) train ids of the model's own label space.
 
-    The image is resized to fit inside `size` (larger or smaller, ratio kept, bilinear; None leaves it alone),
-    normalised with `mean` and `std` for values 0 to 1, and slid over; the scores are resized (bilinear) to the image,
-    and the highest wins. Several `scales` of that size, and with `flip` the mirrored image at each, are seen one by
-    one; what wins then is the mean of the softmax of their resized scores (MMSegmentation's test-time augmentation)."""
+    The windows' scores are averaged and resized (bilinear) to the image, and the highest wins. Where the image is seen
+    several times, the mean of the softmax of the resized scores wins (MMSegmentation's test-time augmentation)."""
     with _at_rest(segmentor):
-        found = _predict(segmentor, [image], [_shape(image)], window=window, stride=stride, size=size, mean=mean,
-                         std=std, device=device, batch=batch, views=_views(scales, flip))
+        found = _predict(segmentor, [image], [_shape(image)], inference, device, batch)
     prediction: NDArray[np.uint8] = found[0].cpu().numpy()
     return prediction
 
@@ -100,11 +107,11 @@ def windows(size: Size, window: Size, stride: Size) -> list[tuple[int, int]]:
     return [(top, left) for top in tops for left in lefts]
 
 
-def num_windows(native: Size, *, window: Size, stride: Size, size: Size | None, scales: Sequence[float] = (1.0,),
-                flip: bool = False) -> int:
-    """How many windows of one image go through the model, over all views of it."""
-    fitted = fit_inside(native, size)
-    return sum(len(windows(_scaled(fitted, view.scale), window, stride)) for view in _views(scales, flip))
+def num_windows(native: Size, inference: Inference) -> int:
+    """How many windows of an image of `native` (height, width) go through the model, over all views of it."""
+    fitted = fit_inside(native, inference.size)
+    return sum(len(windows(_scaled(fitted, view.scale), inference.window, inference.stride))
+               for view in _views(inference))
 
 
 def sliding_scores(scores: Callable[[Tensor], Tensor], images: Tensor, window: Size, stride: Size,
@@ -146,24 +153,23 @@ def _at_rest(segmentor: Segmentor) -> Iterator[None]:
     modes = [(module, module.training) for module in segmentor.modules()]
     segmentor.eval()
     try:
-        with merged(segmentor.vit):
+        with segmentor.merged():
             yield
     finally:
         for module, training in modes:
             module.training = training
 
 
-def _predict(segmentor: Segmentor, images: list[Image], shapes: list[Size], *, window: Size, stride: Size,
-             size: Size | None, mean: Sequence[float], std: Sequence[float], device: torch.device, batch: int,
-             views: Sequence[_View]) -> list[Tensor]:
+def _predict(segmentor: Segmentor, images: list[Image], shapes: list[Size], how: Inference, device: torch.device,
+             batch: int) -> list[Tensor]:
     """Images of one size -> uint8 train ids of the model's label space, each in its own shape; on the device."""
     pixels = torch.stack([torch.from_numpy(image) for image in images]).to(device).permute(0, 3, 1, 2)
-    fitted = fit_inside(_shape(images[0]), size)
+    fitted, views = fit_inside(_shape(images[0]), how.size), _views(how)
 
     def look(view: _View) -> Iterator[Tensor]:
         scaled = F.resize(pixels, list(_scaled(fitted, view.scale)), InterpolationMode.BILINEAR, antialias=False)
-        seen = normalise(scaled.flip(-1) if view.mirrored else scaled, mean, std)  # resized as in training
-        found = sliding_scores(segmentor.scores, seen, window, stride, batch)
+        seen = normalise(scaled.flip(-1) if view.mirrored else scaled, how.mean, how.std)  # resized as in training
+        found = sliding_scores(segmentor.scores, seen, how.window, how.stride, batch)
         found = found.flip(-1) if view.mirrored else found
         return (interpolate(found[i, None], shape, mode="bilinear", align_corners=False)[0]
                 for i, shape in enumerate(shapes))
@@ -177,8 +183,8 @@ def _predict(segmentor: Segmentor, images: list[Image], shapes: list[Size], *, w
     return [scores.max(0).indices.to(torch.uint8) for scores in totals]  # 7 times as fast as argmax on a CPU
 
 
-def _views(scales: Sequence[float], flip: bool) -> list[_View]:
-    return [_View(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
+def _views(how: Inference) -> list[_View]:
+    return [_View(scale, mirrored) for scale in how.scales for mirrored in ((False, True) if how.flip else (False,))]
 
 
 def _scaled(size: Size, scale: float) -> Size:

@@ -4,7 +4,6 @@ import hashlib
 import math
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ from torch.amp import GradScaler
 
 from recyclelora.models.segmentor import Segmentor
 from recyclelora.training.average import MovingAverage
-from recyclelora.training.optim import apply_schedule
+from recyclelora.training.optim import Schedule, apply_schedule
 from recyclelora.training.precision import Precision, autocast, build_scaler
 
 SMALLEST_SCALE = 1.0  # of a float16 loss: a gradient that overflows even then is no matter of scale
@@ -36,25 +35,33 @@ class Diverged(Exception):
         self.reason = reason
 
 
-def train(segmentor: Segmentor, optimiser: torch.optim.Optimizer, batches: Iterable[tuple[Tensor, Tensor]], *,
-          start: int, stop: int, total: int, seed: int, device: torch.device, clip: float | None = None,
-          power: float = 0.9, weight_decay_end: float = 1e-5, warmup: int = 0, warmup_start: float = 1e-2,
-          precision: Precision = "float32", scaler: GradScaler | None = None, accumulate: int = 1,
-          average: MovingAverage | None = None) -> Generator[Step]:
-    """Iterations start + 1 to stop of a schedule of `total`, one batch (images, labels) each; `start` are done already.
+class Update(NamedTuple):
+    """How a batch becomes an update: the largest gradient norm, the arithmetic of the forward pass, and the number of
+    equal parts in which the batch goes through the model."""
+
+    clip: float | None = None
+    precision: Precision = "float32"
+    accumulate: int = 1
+
+
+PLAIN = Update()
+
+
+def train(segmentor: Segmentor, optimiser: torch.optim.Optimizer, batches: Iterable[tuple[Tensor, Tensor]],
+          schedule: Schedule, *, start: int, stop: int, seed: int, device: torch.device, update: Update = PLAIN,
+          scaler: GradScaler | None = None, average: MovingAverage | None = None) -> Generator[Step]:
+    """Iterations start + 1 to stop of a schedule, one batch (images, labels) each; `start` are done already.
 
     What an iteration computes depends only on weights, optimiser state, batch, `seed` and its number, so that a resumed
     run repeats an uninterrupted one bit for bit; with float16 on the `scaler`'s state too, which is made here where it
     is not given. The caller may evaluate between two steps, and may stop at any of them with `close()`. The ViT stays
     in eval mode. 16-bit precisions mean autocast of the forward pass; losses, weights, gradients and optimiser state
-    stay float32. `accumulate` sends that many equal parts of a batch through the model one after the other: the loss is
+    stay float32. Parts of a batch (`update.accumulate`) go through the model one after the other: the loss is
     that of the whole batch, with its normalisers and its random points, and only the order of sums differs. `average`
     takes in the weights after each update. Raises Diverged instead of updating from a loss or gradient that is not
     finite (in float16, an update that overflows is skipped while the scale can still fall); a weight that overflows is
     noticed by the next loss, and after the last iteration by looking."""
-    schedule = partial(apply_schedule, optimiser, total=total, power=power, weight_decay_end=weight_decay_end,
-                       warmup=warmup, warmup_start=warmup_start)
-    scaler = scaler or build_scaler(precision, device)
+    scaler = scaler or build_scaler(update.precision, device)
     trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     source = iter(batches)
     for iteration in range(start + 1, stop + 1):
@@ -64,12 +71,12 @@ def train(segmentor: Segmentor, optimiser: torch.optim.Optimizer, batches: Itera
         images, labels = (tensor.to(device, non_blocking=True) for tensor in batch)
         segmentor.train()
         segmentor.vit.eval()
-        rates = schedule(iteration)
+        rates = apply_schedule(optimiser, iteration, schedule)
         optimiser.zero_grad()
         with _seeded(seed, iteration, device):
-            losses = _backward(segmentor, images, labels, precision, scaler, accumulate)
+            losses = _backward(segmentor, images, labels, update, scaler)
         scaler.unscale_(optimiser)
-        values = _check(losses, trained, iteration, clip, scaler)
+        values = _check(losses, trained, iteration, update.clip, scaler)
         scaler.step(optimiser)
         scaler.update()
         if iteration == stop and not _finite(trained):
@@ -92,15 +99,16 @@ def _seeded(seed: int, iteration: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _backward(segmentor: Segmentor, images: Tensor, labels: Tensor, precision: Precision, scaler: GradScaler,
-              parts: int) -> dict[str, Tensor]:
+def _backward(segmentor: Segmentor, images: Tensor, labels: Tensor, update: Update,
+              scaler: GradScaler) -> dict[str, Tensor]:
     """Gradients of the batch's loss into the parameters, part by part; the losses summed over the parts."""
+    parts = update.accumulate
     if parts > 1 and len(images) % parts:
         raise ValueError(f"a batch of {len(images)} cannot be cut into {parts} equal parts")
     shares = segmentor.shares(labels, parts) if parts > 1 else [None]
     summed: dict[str, Tensor] = {}
     for share, some, wanted in zip(shares, images.chunk(parts), labels.chunk(parts), strict=True):
-        with autocast(precision, images.device):
+        with autocast(update.precision, images.device):
             losses = segmentor.loss(some, wanted, share)
         torch.autograd.backward(scaler.scale(losses["total"]))
         summed = {name: loss.detach() + summed[name] if summed else loss.detach() for name, loss in losses.items()}

@@ -8,16 +8,16 @@ from typing import NamedTuple
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from recyclelora.adapters import AdapterError, load_adapter, load_rein, save_adapter, save_rein
+from recyclelora.adapters import AdapterError
 from recyclelora.adapters.tensor_files import write_tensors
-from recyclelora.config import Config, Frozen, Rein
+from recyclelora.config import Config
 from recyclelora.data.labels import SPACES, Grouping, LabelSpace
 from recyclelora.errors import InputError
 from recyclelora.models.backbones import build_backbone
-from recyclelora.models.segmentor import Segmentor, build_segmentor
+from recyclelora.models.segmentor import Segmentor
 from recyclelora.models.weights import Weights, resolve_weights
 from recyclelora.settings import read_settings
-from recyclelora.trials.build import Identity, find_weights, head_shape
+from recyclelora.trials.build import Identity, find_weights, put_head
 
 CONFIG, ADAPTER, HEAD = "config.yaml", "adapter.safetensors", "head.safetensors"
 BACKBONE = "backbone.safetensors"  # of an imported model whose backbone is its own; others name the pretrained weights
@@ -38,9 +38,7 @@ def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Ide
     which holds its `config.yaml` already. `provenance` goes into the metadata of both."""
     about = {"fingerprint": identity.fingerprint, "weights_sha256": identity.weights.sha256, "label_space": space.name,
              "label_space_classes": json.dumps(space._asdict()), **(provenance or {})}
-    if not isinstance(config.adapter, Frozen):
-        save = save_rein if isinstance(config.adapter, Rein) else save_adapter
-        save(segmentor.vit, folder / ADAPTER, metadata=about)
+    config.adapter.save(segmentor.vit, folder / ADAPTER, about)
     head = {name: tensor for name, tensor in segmentor.state_dict().items() if not name.startswith("vit.")}
     write_tensors(head, folder / HEAD, about)
 
@@ -68,13 +66,12 @@ def load_model(folder: Path, cache: Path) -> Model:
                          f"{weights.sha256[:12]}; name the right file with backbone.weights")
     vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size, image_size=config.data.crop,
                          weights=weights.path, resize=config.backbone.resize)
-    if not isinstance(config.adapter, Frozen):
-        try:
-            (load_rein if isinstance(config.adapter, Rein) else load_adapter)(vit, folder / ADAPTER)
-        except AdapterError as error:
-            raise InputError(str(error)) from None
+    try:
+        config.adapter.load(vit, folder / ADAPTER, head_width=config.head.width)
+    except AdapterError as error:
+        raise InputError(str(error)) from None
     space = space_of(about, folder / HEAD)
-    segmentor = build_segmentor(vit, num_classes=len(space.classes), head=head_shape(config))
+    segmentor = put_head(vit, config, len(space.classes))
     _fill_head(segmentor, head, folder / HEAD)
     return Model(segmentor.eval(), config, space, about["fingerprint"])
 

@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 import torch
 
-from recyclelora.adapters import AdapterError, adapt, attach_rein
-from recyclelora.config import Adapter, Backbone, Config, Frozen, Rein, fingerprint
+from recyclelora.adapters import AdapterError
+from recyclelora.config import Backbone, Config, fingerprint
 from recyclelora.data.datasets import DomainData, LabelledImages, open_domain
 from recyclelora.data.evaluation_sizes import size_of
 from recyclelora.data.loader import Concatenation, concat
 from recyclelora.data.transforms import Recipe, check_recipe
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
+from recyclelora.methods import Method
 from recyclelora.models.backbones import BACKBONES, build_backbone
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
 from recyclelora.models.weights import Weights, resolve_weights
@@ -168,48 +169,39 @@ def _check_name(backbone: str) -> None:
 
 
 @functools.lru_cache(maxsize=256)
-def _count(backbone: Backbone, adapter: Adapter, query_width: int = 256) -> dict[str, int]:
+def _count(backbone: Backbone, adapter: Method, head_width: int = 256) -> dict[str, int]:
     """Adapts the backbone on the meta device: no weights, no arithmetic, the same checks and counts."""
     side = 8 * (backbone.patch_size or BACKBONES[backbone.name].patch_size)
     with torch.device("meta"):
         vit = build_backbone(backbone.name, patch_size=backbone.patch_size, image_size=(side, side), weights=None)
-    layers = attach(vit, adapter, cache=None, seed=0, query_width=query_width)
+    layers = attach(vit, adapter, cache=None, seed=0, head_width=head_width)
     return {"layers": layers, "adapter": sum(p.numel() for p in vit.parameters() if p.requires_grad)}
 
 
-def attach(vit: torch.nn.Module, adapter: Adapter, *, cache: Path | None, seed: int, query_width: int) -> int:
-    """Put the configured adapters on a frozen backbone; returns the number of adapted layers (Rein's: blocks).
-    `query_width` is the head's, for adapters that make its queries."""
-    if isinstance(adapter, Frozen):
-        return 0
+def attach(vit: torch.nn.Module, adapter: Method, *, cache: Path | None, seed: int, head_width: int) -> int:
+    """Put the configured adapters on a frozen backbone; returns the number of adapted layers. `head_width` is the width
+    of the head's queries, for methods that make them. Raises InputError."""
     try:
-        if isinstance(adapter, Rein):
-            return attach_rein(vit, tokens=adapter.tokens, rank=adapter.rank, scale=adapter.scale, seed=seed,
-                               query_width=query_width if adapter.link else None)
-        return len(adapt(vit, init=adapter.init, main_rank=adapter.main.rank, sub_rank=adapter.sub.rank,
-                         main_end=adapter.main.end, sub_end=adapter.sub.end, alpha=adapter.alpha or 1.0,
-                         scaling=adapter.scaling, roles=adapter.roles, skip_blocks=adapter.skip_blocks, cache=cache,
-                         seed=seed))
+        return adapter.attach(vit, cache=cache, seed=seed, head_width=head_width)
     except AdapterError as error:
-        raise InputError(f"adapter: {error}", key=_blamed(str(error))) from None
-
-
-def _blamed(message: str) -> str:
-    """The key an adapter's complaint is about, so that the line of the file can be named."""
-    for word, key in (("role", "adapter.roles"), ("skip", "adapter.skip_blocks"), ("rank", "adapter.main.rank")):
-        if word in message:
-            return key
-    return "adapter.method"
+        blamed = next((key for word, key in adapter.KEYS.items() if word in str(error)), "method")
+        raise InputError(f"adapter: {error}", key=f"adapter.{blamed}") from None
 
 
 def build(config: Config, weights: Path, cache: Path, num_classes: int) -> Segmentor:
     """The segmentor of a trial: pretrained frozen backbone, adapters, and a head initialised from the seed."""
     vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size, image_size=config.data.crop,
                          weights=weights, resize=config.backbone.resize)
-    attach(vit, config.adapter, cache=cache, seed=config.seed, query_width=config.head.width)
+    attach(vit, config.adapter, cache=cache, seed=config.seed, head_width=config.head.width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # the head's initialisation
-        return build_segmentor(vit, num_classes=num_classes, head=head_shape(config))
+        return put_head(vit, config, num_classes)
+
+
+def put_head(vit: torch.nn.Module, config: Config, num_classes: int) -> Segmentor:
+    """A fresh head on an adapted ViT, drawn from torch's seed."""
+    return build_segmentor(vit, num_classes=num_classes, head=head_shape(config), queries=config.adapter.queries(vit),
+                           merge=config.adapter.merged)
 
 
 def arrange(segmentor: Segmentor, config: Config, device: torch.device) -> None:

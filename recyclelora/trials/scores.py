@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -14,7 +14,7 @@ from recyclelora.data.evaluation_sizes import size_of
 from recyclelora.data.labels import Common, Image, Label
 from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.segmentor import Segmentor
-from recyclelora.training.evaluation import ImageResult, evaluate, predict, summarise
+from recyclelora.training.evaluation import ImageResult, Inference, evaluate, predict, summarise
 from recyclelora.trials.build import Domains
 from recyclelora.trials.protocol import commons
 
@@ -79,12 +79,12 @@ def predict_image(segmentor: Segmentor, config: Config, image: Image, device: to
                   domain: str | None = None) -> Label:
     """Train ids (H, W) of one RGB image (H, W, 3), by the protocol of the config. Where that has a size for each domain
     and none is named, the image keeps its size."""
-    return predict(segmentor, image, **_protocol(config, domain), device=device)
+    return predict(segmentor, image, inference_of(config, domain), device=device)
 
 
 def _evaluate(segmentor: Segmentor, config: Config, data: LabelledImages, common: Common,
               device: torch.device) -> Iterator[ImageResult]:
-    return evaluate(segmentor, data, common=common, **_protocol(config, data.domain), device=device)
+    return evaluate(segmentor, data, inference_of(config, data.domain), common=common, device=device)
 
 
 def _draw_panel(segmentor: Segmentor, config: Config, data: LabelledImages, common: Common, device: torch.device,
@@ -98,9 +98,10 @@ def _draw_panel(segmentor: Segmentor, config: Config, data: LabelledImages, comm
     draw_sheet(rows, common.space, errors=True).save(path)
 
 
-def _protocol(config: Config, domain: str | None) -> dict[str, Any]:
+def inference_of(config: Config, domain: str | None) -> Inference:
+    """How the images of a domain go through the model, by the protocol of the config."""
     backbone, evaluation = BACKBONES[config.backbone.name], config.evaluation
     by_domain = isinstance(evaluation.size, str)
-    return {"window": evaluation.window, "stride": evaluation.stride, "scales": evaluation.scales,
-            "size": None if by_domain and domain is None else size_of(evaluation.size, domain or ""),
-            "flip": evaluation.flip, "mean": backbone.mean, "std": backbone.std}
+    size = None if by_domain and domain is None else size_of(evaluation.size, domain or "")
+    return Inference(evaluation.window, evaluation.stride, size, backbone.mean, backbone.std, evaluation.scales,
+                     evaluation.flip)

@@ -5,37 +5,31 @@ called again it goes on from its checkpoint, and called after it has finished it
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
-
-from recyclelora.config import Config, RecycleLoRA, Rein, flatten
-from recyclelora.data.loader import batches
+from recyclelora.config import Config, flatten
 from recyclelora.documents import dump
 from recyclelora.errors import InputError
-from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.segmentor import Segmentor
-from recyclelora.training.average import MovingAverage
 from recyclelora.training.checkpoint import load_checkpoint, save_checkpoint
-from recyclelora.training.loop import Diverged, train
-from recyclelora.training.optim import build_optimiser, parameter_groups
-from recyclelora.training.precision import build_scaler, check_precision
+from recyclelora.training.loop import Diverged, Step
 from recyclelora.trials import build
 from recyclelora.trials.analysis import keep_analysis
 from recyclelora.trials.artifacts import save_model
+from recyclelora.trials.assembly import Assembly, assemble, train_steps
 from recyclelora.trials.build import Domains, Identity
-from recyclelora.trials.device import arithmetic_of, choose_device, forget_peak, name_of, num_workers, peak_memory
+from recyclelora.trials.device import arithmetic_of, choose_device, forget_peak, name_of, peak_memory
 from recyclelora.trials.history import History, read_history
 from recyclelora.trials.label_mapping import label_tags
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.protocol import protocol, scored_spaces
 from recyclelora.trials.record import Record
 from recyclelora.trials.scores import score_during, score_finally
-from recyclelora.trials.second_stage import begin_from, check_start
+from recyclelora.trials.second_stage import check_start
 from recyclelora.trials.selection import Selector
 from recyclelora.writing import Busy, locked, write_text
 
@@ -94,20 +88,13 @@ def tags_of(config: Config, identity: Identity, domains: Domains) -> dict[str, s
 
 
 def _train_and_score(config: Config, paths: Paths, identity: Identity, folder: Path, report: Report) -> Record:
-    torch.set_num_threads(max(1, int(config.resources.cpus)))
-    device = choose_device(config.resources.gpus)
-    forget_peak(device)
-    check_precision(config.training.precision, device)
-    domains = build.open_domains(config, paths)
-    segmentor = build.build(config, identity.weights.path, paths.cache, len(domains.train.space.classes))
-    if config.training.start is not None:
-        begin_from(segmentor, paths.trial(config.training.start), weights_sha256=identity.weights.sha256,
-                   space=domains.train.space)
-    build.arrange(segmentor.to(device), config, device)
+    forget_peak(choose_device(config.resources.gpus))
+    parts = assemble(config, paths)
+    segmentor, domains, device = parts.segmentor, parts.domains, parts.device
     tags = {**tags_of(config, identity, domains), "device": name_of(device), "arithmetic": arithmetic_of(device)}
     selector = Selector(config.evaluation.selection, folder)
     try:
-        seconds = _train(config, segmentor, domains, folder, identity.fingerprint, selector, report, device)
+        seconds = _train(parts, folder, identity.fingerprint, selector, report)
     except Diverged as diverged:
         return Record(fingerprint=identity.fingerprint, config=flatten(config), outcome="failed", tags=tags,
                       reason=f"diverged at iteration {diverged.iteration}: {diverged.reason}",
@@ -131,71 +118,41 @@ def _count(segmentor: Segmentor) -> dict[str, float]:
     return {"params/adapter": float(adapter), "params/trainable": float(sum(trained.values()))}
 
 
-def _train(config: Config, segmentor: Segmentor, domains: Domains, folder: Path, fingerprint: str, selector: Selector,
-           report: Report, device: torch.device) -> float:
+def _train(parts: Assembly, folder: Path, fingerprint: str, selector: Selector, report: Report) -> float:
     """Train to the last iteration; returns the seconds spent here. Reports losses, and every `evaluation.every`
     iterations scores of the source's val split (with `oracle`, of the targets too). Where the weights are averaged, it
     is the average that is scored, selected, and left in the model."""
-    settings = config.training
-    optimiser = build_optimiser(groups_of(segmentor, config))
-    average = MovingAverage(segmentor, settings.ema_start, settings.ema_momentum or 0.0)
-    scaler = build_scaler(settings.precision, device)
-    state: dict[str, Any] = {"fingerprint": fingerprint, "average": average, "scaler": scaler}
-    start = load_checkpoint(folder, segmentor, optimiser, **state)
-    history = History(folder / "history.jsonl", start)
-    total, started = settings.iterations, time.monotonic()
+    config, segmentor, total = parts.config, parts.segmentor, parts.config.training.iterations
+    start = load_checkpoint(folder, segmentor, parts.optimiser, fingerprint=fingerprint, **parts.state)
+    history, started = History(folder / "history.jsonl", start), time.monotonic()
     if start:
         report(Progress(start, total, history.newest, list(history.entries)))
-    with closing(_batches(config, domains, start, device)) as source:
-        for step in train(segmentor, optimiser, source, start=start, stop=total, total=total, seed=config.seed,
-                          device=device, clip=settings.clip, precision=settings.precision, scaler=scaler,
-                          accumulate=settings.accumulate, average=average, **schedule_of(config)):
+    with closing(train_steps(parts, start)) as steps:
+        for step in steps:
             i = step.iteration
             scored = i % config.evaluation.every == 0 or i == total
             if scored or i % max(1, total // REPORTS) == 0:
-                news = {f"loss/{name}": value for name, value in step.losses.items()}
-                news |= {f"lr/{name}": value for name, value in step.lr.items()}
-                news["time/iteration"] = (time.monotonic() - started) / (i - start)
+                news = _news(step) | {"time/iteration": (time.monotonic() - started) / (i - start)}
                 if scored:
-                    with average.in_place():
-                        scores = score_during(segmentor, config, domains, device)
-                        selector.offer(segmentor, scores)
-                    news |= scores
+                    news |= _score(parts, selector)
                 history.add(i, news)
                 report(Progress(i, total, history.newest, [(i, news)]))
             if scored or i % config.resources.checkpoint_every == 0:
-                save_checkpoint(folder, segmentor, optimiser, i, **state)
-    average.adopt()
+                save_checkpoint(folder, segmentor, parts.optimiser, i, fingerprint=fingerprint, **parts.state)
+    parts.average.adopt()
     return time.monotonic() - started
 
 
-def _batches(config: Config, domains: Domains, start: int,
-             device: torch.device) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-    backbone, resources = BACKBONES[config.backbone.name], config.resources
-    return batches(domains.train, build.recipe(config), batch_size=config.data.batch_size, seed=config.seed,
-                   start=start, stop=config.training.iterations, mean=backbone.mean, std=backbone.std, device=device,
-                   workers=num_workers(resources.workers, resources.cpus, device))
+def _news(step: Step) -> dict[str, float]:
+    losses = {f"loss/{name}": value for name, value in step.losses.items()}
+    return losses | {f"lr/{name}": value for name, value in step.lr.items()}
 
 
-def groups_of(segmentor: Segmentor, config: Config) -> list[dict[str, Any]]:
-    """The optimiser's parameter groups, with the rates of the config."""
-    settings, given = config.training, dict[str, float | None]()
-    if isinstance(config.adapter, RecycleLoRA):
-        given = {"main_lr_multiplier": config.adapter.main.lr_multiplier,
-                 "sub_lr_multiplier": config.adapter.sub.lr_multiplier,
-                 "adapter_decay_multiplier": config.adapter.weight_decay_multiplier}
-    elif isinstance(config.adapter, Rein):
-        given = {"rein_lr_multiplier": config.adapter.lr_multiplier}
-    multipliers: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    return parameter_groups(segmentor, lr=settings.lr, weight_decay=settings.weight_decay,
-                            decay_queries=settings.decay_queries, **multipliers)
-
-
-def schedule_of(config: Config) -> dict[str, Any]:
-    """The shape of the schedule, for `train` and `apply_schedule`."""
-    settings = config.training
-    warmup = {} if settings.warmup_start is None else {"warmup": settings.warmup, "warmup_start": settings.warmup_start}
-    return {"power": settings.power, "weight_decay_end": settings.weight_decay_end, **warmup}
+def _score(parts: Assembly, selector: Selector) -> dict[str, float]:
+    with parts.average.in_place():
+        scores = score_during(parts.segmentor, parts.config, parts.domains, parts.device)
+        selector.offer(parts.segmentor, scores)
+    return scores
 
 
 @contextmanager

@@ -11,19 +11,19 @@ from recyclelora.verbs.models import find_model, folder_of
 
 
 def export(given: argparse.Namespace) -> int:
-    from recyclelora.exchange.export_model import LACKING, choose_formats, export_model
+    from recyclelora.exchange.export_model import choose_formats, export_model
     from recyclelora.trials.artifacts import weights_of
     from recyclelora.trials.trial import read_record
 
     paths = paths_of(given)
-    choose_formats(given.to, "")  # before the model is read: what is wrong whatever it is
+    choose_formats(given.to, {})  # before the model is read: what is wrong whatever it is
     folder, model = folder_of(given, paths), find_model(given, paths)
     record = read_record(folder)
     if record is not None and (record.outcome != "finished" or record.fingerprint != model.fingerprint):
         raise InputError(f"{folder}: its record is of {record.fingerprint}, {record.outcome}; the model is "
                          f"{model.fingerprint}: only a finished trial is exported")
-    formats = choose_formats(given.to, model.config.adapter.method)
-    for name, why in LACKING.get(model.config.adapter.method, {}).items():
+    formats = choose_formats(given.to, model.config.adapter.LACKS)
+    for name, why in model.config.adapter.LACKS.items():
         if "all" in given.to:
             CONSOLE.print(f"{name}: left out: {why.partition(';')[0]}", highlight=False)
     made = export_model(model, weights_of(folder, model.config, paths.cache), record,

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from recyclelora.adapters.lora import merged
 from recyclelora.data.contact_sheet import Prediction, draw_predictions, lay_over
 from recyclelora.data.labels import IGNORE, Image, Label, LabelSpace
 from recyclelora.data.photos import name_photos, read_photo
@@ -35,7 +34,7 @@ def predict(given: argparse.Namespace) -> int:
     segmentor = model.segmentor.to(device)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with merged(segmentor.vit):  # once, not for each image
+        with segmentor.merged():  # once, not for each image
             for name, path in watched(photos.items(), len(photos), "predicting"):
                 try:
                     image = read_photo(path)

@@ -15,9 +15,9 @@ from recyclelora.errors import Absent
 from recyclelora.settings import Settings
 from recyclelora.spaces.statement import Target
 from recyclelora.training.optim import poly_lr, weight_decay_at
+from recyclelora.trials.assembly import groups_of, schedule_of
 from recyclelora.trials.build import all_parts, open_domains
 from recyclelora.trials.paths import Paths
-from recyclelora.trials.trial import groups_of, schedule_of
 from recyclelora.verbs.preparing import is_slow
 
 MOMENTS = (0, 0.25, 0.5, 0.75, 1)  # of the schedule
@@ -127,10 +127,10 @@ def to_plain(trial: Prospect) -> dict[str, Any]:
 def moments_of(trial: Prospect) -> Iterator[dict[str, float]]:
     """The schedule at some iterations: each group's rate, and its weight decay."""
     total, schedule = trial.config.training.iterations, schedule_of(trial.config)
-    end = schedule.pop("weight_decay_end")
-    for done in sorted({schedule.get("warmup", 0), *(round(share * total) for share in MOMENTS)}):
-        rate = poly_lr(done, total, **schedule)
-        decays = {f"weight_decay/{group.name}": weight_decay_at(done, total, group.weight_decay, end)
+    for done in sorted({schedule.warmup, *(round(share * total) for share in MOMENTS)}):
+        rate = poly_lr(done, schedule)
+        decays = {f"weight_decay/{group.name}": weight_decay_at(done, total, group.weight_decay,
+                                                                schedule.weight_decay_end)
                   for group in trial.groups}
         yield {"iteration": done, **{f"lr/{group.name}": rate * group.lr for group in trial.groups}, **decays}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from recyclelora.documents import read
 from recyclelora.errors import InputError
+from recyclelora.methods import DEFAULT, METHODS
 from recyclelora.spaces.space_file import read_space
 from recyclelora.tables import composition, formats, provenance, report
 from recyclelora.tables.cells import group
@@ -154,7 +155,8 @@ def analyse(given: argparse.Namespace) -> int:
     code = code.format(**commit_tags())
     for record in records.values():
         lacks = not any(metric.startswith("adapter/") for metric in record.metrics)
-        if record.outcome != "finished" or record.config.get("adapter.method") in ("frozen", "rein") or not lacks:
+        method = METHODS[str(record.config.get("adapter.method", DEFAULT))]
+        if record.outcome != "finished" or not method.ANALYSED or not lacks:
             continue
         folder = paths.trial(record.fingerprint)
         if not (folder / "adapter.safetensors").exists():
