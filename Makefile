@@ -7,6 +7,7 @@ AT ?=
 CELL ?=
 RESULTS ?= results
 PORT ?= 5000
+WORKERS ?= 2
 WHICH = $(SPACE) $(if $(AT),--at $(AT))
 ROW = $(if $(CELL),--cell "$(CELL)")
 BIN := .venv/bin
@@ -64,11 +65,11 @@ ui: $(READY)
 	@$(BIN)/recyclelora ui --results $(RESULTS) --port $(PORT)
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check recyclelora tests
 	$(BIN)/mypy
 
 check: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
