@@ -218,3 +218,27 @@ def test_settings_are_frozen_all_the_way() -> None:
                 walk(getattr(owner, item.name))
     walk(Config())
     assert "resources.cpus" not in identity(Config())
+
+
+@pytest.mark.parametrize(("changes", "gone"), [
+    ({"adapter.sub.rank": 0}, {"adapter.sub.lr_multiplier"}), ({"adapter.main.rank": 0}, {"adapter.main.lr_multiplier"}),
+    ({"adapter.method": "frozen"}, {"adapter.main.lr_multiplier", "adapter.sub.lr_multiplier"})])
+def test_an_override_clears_what_it_makes_meaningless(changes: dict[str, Plain], gone: set[str]) -> None:
+    scenes = read_settings(ROOT / "experiments" / "bases" / "scenes.yaml")
+    changed = scenes.override(changes, "command line")
+    assert gone <= scenes.values.keys() and not gone & changed.values.keys() and not gone & changed.origins.keys()
+    changed.resolve()
+    with pytest.raises(InputError, match="command line: adapter.sub.lr_multiplier: means nothing when adapter.sub.rank is 0"):
+        scenes.override({"adapter.sub.rank": 0, "adapter.sub.lr_multiplier": 0.5}, "command line").resolve()
+
+
+@pytest.mark.parametrize(("before", "override"), [
+    ({"training.warmup": 5, "training.warmup_start": 0.1}, {"training.warmup": 0}),
+    ({"training.ema_start": 5, "training.ema_momentum": 0.1}, {"training.ema_start": None}),
+    ({"data.resize": "ratio", "data.base": [64, 64]}, {"data.resize": "edges"}),
+    ({"adapter.main.end": "major"}, {"adapter.init": "kaiming"}), ({"adapter.alpha": 2.0}, {"adapter.scaling": 0.5})])
+def test_every_rule_clears_its_setting(before: dict[str, Plain], override: dict[str, Plain]) -> None:
+    Settings(before).resolve()
+    Settings(before).override(override, "x").resolve()
+    with pytest.raises(InputError, match="means nothing when"):
+        Settings({**before, **override}).resolve()

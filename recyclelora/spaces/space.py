@@ -80,13 +80,9 @@ class Space:
     statement: Statement = field(default_factory=Statement)
 
     def layered(self, knobs: Knobs, seed: int) -> Settings:
-        """The base settings with these knobs and this seed on top, each with its line in the file. A knob whose `when:`
-        does not hold goes back to unset, whatever the base gives it."""
-        context = {**_base(self), **knobs}
-        unset: Knobs = {parameter.key: None for parameter in self.parameters if parameter.key in self.settings.values
-                        and parameter.key not in knobs and not parameter.applies(context)}
-        origins = {key: self._origin(key) for key in (*unset, *knobs)} | {"seed": self.document.where("seeds")}
-        return self.settings.override({**unset, **knobs, "seed": seed}, origins)
+        """The base settings with these knobs and this seed on top, each with its line in the file."""
+        origins = {key: self._origin(key) for key in knobs} | {"seed": self.document.where("seeds")}
+        return self.settings.override({**knobs, "seed": seed}, origins)
 
     def resolve(self, knobs: Knobs, seed: int) -> Config:
         """The base config with these knobs and this seed. Raises InputError naming file and line."""
