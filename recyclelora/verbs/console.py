@@ -35,9 +35,9 @@ def paths_of(given: argparse.Namespace) -> Paths:
 
 def open_existing(given: argparse.Namespace) -> Any:
     """The tracker on the runs that there are. Raises InputError where there are none."""
-    from recyclelora.runs.tracking import Tracker
-
     paths, uri = paths_of(given), given.environment["MLFLOW_TRACKING_URI"]
     if uri is None and not (paths.results / "mlflow.db").exists():
         raise InputError(f"{paths.results}: holds no runs yet; run a sweep first, or name another folder (--results)")
+    from recyclelora.runs.tracking import Tracker  # takes seconds, so after what can be refused without it
+
     return Tracker.open(paths.results, uri=uri)

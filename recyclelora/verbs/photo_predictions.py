@@ -1,4 +1,4 @@
-"""`predict`: what a trained model sees in images of anybody's."""
+"""Predictions of a trained model for photographs: label images, overlays and a contact sheet; the work of `predict`."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ from recyclelora.data.photos import name_photos, read_photo
 from recyclelora.errors import InputError
 from recyclelora.trials.device import choose_device
 from recyclelora.verbs.console import CONSOLE, ERRORS, paths_of, watched
-from recyclelora.verbs.models import find_model
+from recyclelora.verbs.model_folders import find_model
 
 SHEET, MOST, WIDTH = "sheet.png", 24, 480  # images on the contact sheet, pixels of each in width
 

@@ -1,4 +1,4 @@
-"""`evaluate`: a saved model scored on any data set, by the protocol it was trained with; its trial is left as it is."""
+"""A saved model scored on any data set, by the protocol it was trained with: the work of `evaluate`."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from recyclelora.trials.label_mapping import describe, scoring_of
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.protocol import view
 from recyclelora.verbs.console import CONSOLE, paths_of, watched
-from recyclelora.verbs.models import find_model
+from recyclelora.verbs.model_folders import find_model
 from recyclelora.verbs.progress import fingerprint_of
 
 
