@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, features
-from recyclelora.verbs.photo_predictions import save_label
 
 from recyclelora.data.contact_sheet import GAP, LINE, PAPER, Prediction, draw_predictions, lay_over
 from recyclelora.data.labels import CAMVID11
 from recyclelora.data.photos import name_photos, read_photo
 from recyclelora.errors import InputError
+from recyclelora.verbs.photo_predictions import save_label
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 GREY = PIXELS[..., 0]

@@ -69,12 +69,19 @@ def test_a_verb_is_one_file_and_one_name(tmp_path: Path, monkeypatch: pytest.Mon
     sys.modules.pop("recyclelora.verbs.greet")
 
 
-def test_status_reads_runs_without_the_libraries_of_training(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from recyclelora.runs.tracking import Tracker
 
-    Tracker.open(tmp_path, uri=None)
-    assert not {"torch", "torchvision", "transformers", "timm", "ray", "optuna"} & set(
-        imported_by("status", "--json", "--results", str(tmp_path)))
+    folder = tmp_path_factory.mktemp("store")
+    Tracker.open(folder, uri=None)
+    return folder
+
+
+@pytest.mark.parametrize(("verb", "libraries"), [("status", {"torch"}), ("tables", set()), ("report", set())])
+def test_verbs_that_read_runs_do_without_the_libraries_of_training(verb: str, libraries: set[str], store: Path) -> None:
+    training = {"torchvision", "transformers", "timm", "ray", "optuna", *libraries}
+    assert not training & set(imported_by(verb, "--results", str(store)))
 
 
 @pytest.mark.parametrize("verb", ["status", "ui"])

@@ -22,7 +22,7 @@ from recyclelora.tables.differences import Confusions
 from recyclelora.tables.formats import Link
 from recyclelora.tables.report import Panel
 from recyclelora.tables.sheet import RunRef, Sheet
-from recyclelora.trials.analysis import FILES, PICTURE, Analysis, read_analysis
+from recyclelora.trials.analysis_files import FILES, PICTURE, Analysis, read_analysis
 from recyclelora.trials.record import Record
 
 

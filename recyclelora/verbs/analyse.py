@@ -15,7 +15,8 @@ def run(given: argparse.Namespace) -> int:
     """Fill in the analysis of adapters for runs that ended without one."""
     from recyclelora.methods import DEFAULT, METHODS
     from recyclelora.sweeps.driver import commit_tags
-    from recyclelora.trials.analysis import FILES, analyse_finished, read_analysis, series_of
+    from recyclelora.trials.analysis import analyse_finished
+    from recyclelora.trials.analysis_files import FILES, read_analysis, series_of
     from recyclelora.verbs.console import CONSOLE, open_existing, paths_of
     from recyclelora.verbs.sweep_names import names_of
 
