@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from recyclelora.adapters import adapt, adapted_layers, load_adapter, measure_model, summarise
 from recyclelora.adapters.diagnostics import mean_cosines
 from recyclelora.errors import InputError
-from recyclelora.models.backbones import build_backbone
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.trials import build
 from recyclelora.trials.analysis import (
     analyse,

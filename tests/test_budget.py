@@ -74,7 +74,7 @@ def test_hours_need_a_timing() -> None:
         within(ordered, Budget("hours", 1.0), STATEMENT, absent)
 
 
-@pytest.mark.parametrize("name", ["components", "ranks", "initialisation", "ends_and_rates"])
+@pytest.mark.parametrize("name", ["both_adapters", "ranks", "initialisation", "ends_and_rates"])
 def test_shipped_experiments_begin_with_what_they_claim(name: str) -> None:
     space = read_space(Path(__file__).parent.parent / "experiments" / f"{name}.yaml")
     trials = list(expand(space))

@@ -118,7 +118,7 @@ def test_experiments_share_cells() -> None:
         return {trial.cell: trial.config for trial in expand(read_space(ROOT / "experiments" / f"{name}.yaml"))
                 if trial.config.seed == 0}
 
-    initialisation, components, rates = (configs(name) for name in ("initialisation", "components", "ends_and_rates"))
+    initialisation, components, rates = (configs(name) for name in ("initialisation", "both_adapters", "ends_and_rates"))
     assert initialisation["rrqr"] == components["both"] == configs("learning_rates")["baseline"]
     assert initialisation["frozen backbone"] == components["frozen backbone"]
     assert components["main only"] == rates["main.end=minor, main.lr_multiplier=0.4"]

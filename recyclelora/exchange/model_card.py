@@ -6,7 +6,7 @@ from typing import Any
 
 from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.documents import dump
-from recyclelora.exchange.snippets import snippet
+from recyclelora.exchange.loading_code import snippet
 from recyclelora.methods import METHODS
 from recyclelora.trials.record import Flat, Record
 

@@ -7,7 +7,7 @@ from recyclelora.documents import check_name
 from recyclelora.errors import InputError
 from recyclelora.runs import mlflow_urls
 from recyclelora.runs.encoding import redact
-from recyclelora.runs.plan import PlannedCell, parse_plan
+from recyclelora.runs.planned_cells import PlannedCell, parse_plan
 from recyclelora.runs.run import (
     Decoded,
     DeletedRun,

@@ -19,7 +19,7 @@ from recyclelora.documents import check_name
 from recyclelora.errors import InputError
 from recyclelora.runs.encoding import check_address, clean, encode, hide, redact
 from recyclelora.runs.mlflow_urls import on_server
-from recyclelora.runs.plan import PlannedCell, dump_plan
+from recyclelora.runs.planned_cells import PlannedCell, dump_plan
 from recyclelora.runs.reader import Reader
 from recyclelora.runs.results_folder import one_at_a_time, prepare
 from recyclelora.runs.run import LAYERS, Run, outcome_of, same

@@ -10,8 +10,8 @@ from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import compare, judge, metrics_compared
 from recyclelora.tables.effects import cross
 from recyclelora.tables.formats import Link
+from recyclelora.tables.html_page import Page, Panel, Plate, changes_of, costs_of, lines_of
 from recyclelora.tables.measures import recorded
-from recyclelora.tables.report import Page, Panel, Plate, changes_of, costs_of, lines_of
 from recyclelora.tables.results import chance_of
 from recyclelora.tables.sheet import Sheet
 from recyclelora.trials.analysis_files import Analysis

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.run import Sweep
 from recyclelora.spaces.statement import Statement
 from recyclelora.tables.cells import Cell, group

@@ -35,7 +35,7 @@ def run(given: argparse.Namespace) -> int:
         raise InputError(f"data {' '.join(given.what)}: expected `data check DOMAIN` or `data prepare DOMAIN`{near}")
     domains = list(dict.fromkeys(words))
     if action == "prepare":
-        from recyclelora.verbs.preparing import prepare_data
+        from recyclelora.verbs.data_preparation import prepare_data
 
         return max(prepare_data(domain, given) for domain in domains)
     return check_domains(domains, given)

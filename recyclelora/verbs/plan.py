@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     from recyclelora.costs import sweep_cost
-    from recyclelora.runs.plan import PlannedCell
+    from recyclelora.runs.planned_cells import PlannedCell
     from recyclelora.runs.tracking import Tracker
     from recyclelora.settings import parse_overrides
     from recyclelora.spaces.space import expand
@@ -30,8 +30,8 @@ def run(given: argparse.Namespace) -> int:
         print_budget,
         print_cells,
         print_noise,
+        print_stage,
         print_trials,
-        tell_stage,
     )
 
     paths = paths_of(given)
@@ -49,7 +49,7 @@ def run(given: argparse.Namespace) -> int:
         known = tracker.finished(list(names.values()))
     left = [trial for trial in trials if names.get((trial.cell, trial.config.seed)) not in known]
     print_cells(space, trials, left)
-    tell_stage(space)
+    print_stage(space)
     if reason:
         CONSOLE.print(f"It cannot run here: {reason}", style="yellow", highlight=False)
         return 0

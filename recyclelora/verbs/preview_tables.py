@@ -9,10 +9,10 @@ from recyclelora.config import Config, flatten
 from recyclelora.costs import requirements
 from recyclelora.settings import Settings
 from recyclelora.verbs.console import CONSOLE
-from recyclelora.verbs.preview import Prospect, evaluation_hours_of, hours_of, moments_of, to_plain
+from recyclelora.verbs.preview import Preview, evaluation_hours_of, hours_of, moments_of, to_plain
 
 
-def print_trial(trial: Prospect, *, as_json: bool) -> int:
+def print_trial(trial: Preview, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(to_plain(trial), indent=1))
         return 0
@@ -34,7 +34,7 @@ def _table(title: str, *columns: str) -> Table:
     return Table(*columns, title=title, title_justify="left")
 
 
-def _groups(trial: Prospect) -> Table:
+def _groups(trial: Preview) -> Table:
     table = _table("what is trained", "group", "tensors", "parameters", "rate", "weight decay")
     for group in trial.groups:
         table.add_row(group.name, str(group.tensors), f"{group.parameters:,}", f"{group.lr:.3g}",
@@ -42,7 +42,7 @@ def _groups(trial: Prospect) -> Table:
     return table
 
 
-def _schedule(trial: Prospect) -> Table:
+def _schedule(trial: Preview) -> Table:
     """A line for each rate and weight decay, a column for each moment."""
     moments = list(moments_of(trial))
     table = _table("schedule", "after iteration", *(f"{moment['iteration']:,}" for moment in moments))
@@ -54,7 +54,7 @@ def _schedule(trial: Prospect) -> Table:
     return table
 
 
-def _data(trial: Prospect) -> Table:
+def _data(trial: Preview) -> Table:
     table = _table("data", "role", "domain", "split", "images", "official", "label space")
     for each in trial.images:
         num, official = ("–" if count is None else f"{count:,}" for count in (each.num, each.official))
@@ -66,7 +66,7 @@ def _say(hours: Iterable[tuple[str, float]]) -> str:
     return ", ".join(f"{device} {each:,.0f} h" if each > 10 else f"{device} {each:.1f} h" for device, each in hours)
 
 
-def _needs(trial: Prospect) -> Table:
+def _needs(trial: Preview) -> Table:
     """Counted, not measured: `recyclelora plan` times real steps."""
     needs = trial.needs
     table = _table("needs", "counted, not measured (`recyclelora plan` times real steps)", "")
@@ -91,7 +91,7 @@ def _needs(trial: Prospect) -> Table:
     return table
 
 
-def _targets(trial: Prospect) -> Table:
+def _targets(trial: Preview) -> Table:
     table = _table("published", "metric", "mIoU %", "tier", "read in")
     for target in trial.targets:
         table.add_row(target.metric, f"{target.value:.2f}", target.tier, target.source)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from recyclelora.errors import InputError
-from recyclelora.tables import composition, formats, report
+from recyclelora.tables import composition, formats, html_page
 from recyclelora.tables.cells import group
 from recyclelora.tables.evidence import Evidence, fetch_analyses, fetch_panels, link_to
 from recyclelora.verbs.sweep_tables import confusions_of
@@ -27,7 +27,7 @@ def write_page(store: Any, evidence: Evidence, out: Path, *, pictures: bool) -> 
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror}); choose another with --out") from None
     page = out / f"{name}.html"
-    write_text(page, report.render(composition.compose(material, gallery, link), link))
+    write_text(page, html_page.render(composition.compose(material, gallery, link), link))
     written = [page]
     for stem, plate in gallery.named.items():
         written.append(out / name / f"{stem}.svg")

@@ -9,7 +9,7 @@ from recyclelora.spaces.space import Space, cells_of, expand
 from recyclelora.verbs.console import CONSOLE, paths_of
 from recyclelora.verbs.preview import describe
 from recyclelora.verbs.preview_tables import print_config, print_trial
-from recyclelora.verbs.trial_lists import check_cells, tell_stage
+from recyclelora.verbs.trial_lists import check_cells, print_stage
 
 
 def show_space(space: Space, given: argparse.Namespace) -> int:
@@ -24,7 +24,7 @@ def show_space(space: Space, given: argparse.Namespace) -> int:
     trial = describe(settings, paths_of(given), targets, space.statement.unknown)
     if not given.json:
         CONSOLE.print(f"{space.sweep_name}, {label}: {space.claim}", highlight=False)
-        tell_stage(space)
+        print_stage(space)
     return print_trial(trial, as_json=given.json)
 
 
@@ -37,5 +37,5 @@ def _list_trials(space: Space, *, as_json: bool) -> int:
     CONSOLE.print(f"{space.name}: {space.claim}", highlight=False)
     for trial in trials:
         CONSOLE.print(f"  {trial.cell}, seed {trial.config.seed}", highlight=False)
-    tell_stage(space)
+    print_stage(space)
     return print_config(space.resolve({}, space.seeds[0]), space.settings, as_json=False)

@@ -40,7 +40,7 @@ def check_cells(space: Space, asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(asked)
 
 
-def tell_stage(space: Space) -> None:
+def print_stage(space: Space) -> None:
     """Say that trials go on from others, which have to be run first."""
     if space.after is not None:
         CONSOLE.print(f"Each trial goes on from that of its cell and seed at --at {space.after.at}, which comes first.",
@@ -73,7 +73,7 @@ def print_trials(space: Space, paths: Paths, only: Sequence[str] = ()) -> int:
                       highlight=False)
     cells = len({trial.cell for trial in trials})
     CONSOLE.print(f"{len(trials)} trials: {cells} cells x {len(space.seeds)} seeds. Nothing was run.", highlight=False)
-    tell_stage(space)
+    print_stage(space)
     if reason:
         CONSOLE.print(f"It cannot run here: {reason}", style="yellow", highlight=False)
     return 0

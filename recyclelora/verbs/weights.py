@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    from recyclelora.models.backbones import BACKBONES
-    from recyclelora.models.weights import resolve_weights
+    from recyclelora.models.pretrained_weights import resolve_weights
+    from recyclelora.models.timm_backbones import BACKBONES
     from recyclelora.verbs.console import CONSOLE, paths_of
 
     if given.backbone not in BACKBONES:

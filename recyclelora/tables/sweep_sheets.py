@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.run import DeletedRun, Sweep
 from recyclelora.spaces.statement import Statement
 from recyclelora.tables.adaptation import tabulate_adapters
