@@ -1,8 +1,6 @@
 """The command line as its users meet it: bad input is one line and exit code 2, whatever is wrong."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +13,6 @@ from safetensors.torch import load_file, save_file
 
 from recyclelora.cli import BAD_INPUT, main
 from recyclelora.documents import dump
-from recyclelora.verbs import NAMES
 from recyclelora.verbs.console import CONSOLE
 from tests.tiny_config import TINY
 
@@ -272,44 +269,6 @@ def test_listing_data_does_not_wait_for_torch(tmp_path: Path) -> None:
             "print('torch' in sys.modules, file=sys.stderr)")
     result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert result.stderr.strip() == "False"
-
-
-
-def test_the_readme_names_real_files_and_verbs() -> None:
-    text = (ROOT / "README.md").read_text()
-    for name in NAMES:
-        assert name in text
-    for line in text.splitlines():
-        if line.startswith("!["):
-            assert (ROOT / line.partition("](")[2].rstrip(")")).exists(), line
-    for space in (ROOT / "search_spaces").glob("*.yaml"):
-        assert f"`{space.name}`" in text
-    targets = [line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if line[:1].isalpha()]
-    for target in ("sweep", "test", "plan", "status", "tables", "ui", "check", "setup", "help", "lint"):
-        assert target in targets
-
-
-def test_the_space_of_the_readme_is_a_space(tmp_path: Path) -> None:
-    from recyclelora.spaces.space import expand
-    from recyclelora.spaces.space_file import read_space
-
-    for folder in ("search_spaces", "experiments"):  # beside the files that they name
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    path = tmp_path / "search_spaces" / "readme.yaml"
-    _, experiment, space = (ROOT / "README.md").read_text().split("```yaml\n")
-    path.write_text(space.partition("```")[0])
-    assert len(list(expand(read_space(path)))) == 3 * (1 + 3 * (1 + 2))
-    path.write_text(experiment.partition("```")[0])
-    assert len(list(expand(read_space(path)))) == 4 * 5 and len(list(expand(read_space(path, at="large")))) == 4 * 8
-
-
-@pytest.mark.slow
-def test_the_library_example_of_the_readme_runs(tmp_path: Path) -> None:
-    code = (ROOT / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
-    assert "merge(vit)" in code
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-    assert (tmp_path / "adapter.safetensors").exists()
-    shutil.rmtree(tmp_path)
 
 
 def test_backbones_are_listed_whole_for_programs(desk: Desk, capsys: pytest.CaptureFixture[str],
