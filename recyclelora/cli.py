@@ -28,12 +28,11 @@ def build_parser() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--results", type=Path, default=Path("results"), help="folder of all that is written [results]")
+    common.add_argument("--results", type=Path, default=Path("results"),
+                        help="folder that everything is written to [results]")
     common.add_argument("--data-root", type=Path, default=None, help="folder of the data sets [$DATA_ROOT]")
     for name, verb in load_verbs():
-        own = verbs.add_parser(name, help=verb.HELP, description=verb.HELP, parents=[common],
-                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        verb.add_arguments(own)
+        verb.add_arguments(verbs.add_parser(name, help=verb.HELP, description=verb.HELP, parents=[common]))
     return parser
 
 

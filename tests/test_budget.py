@@ -70,7 +70,7 @@ def test_hours_need_a_timing() -> None:
     with pytest.raises(InputError, match="before trials were timed"):
         within(ordered, Budget("hours", 1.0), STATEMENT)
     absent = estimate([trial.config for trial in ordered], {cost_key(ordered[0].config): "gtav is not here"}, slots=2)
-    with pytest.raises(InputError, match="gtav is not here.*say how many trials"):
+    with pytest.raises(InputError, match="gtav is not here.*give the budget in trials"):
         within(ordered, Budget("hours", 1.0), STATEMENT, absent)
 
 

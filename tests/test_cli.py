@@ -282,7 +282,7 @@ def test_backbones_are_listed_whole_for_programs(desk: Desk, capsys: pytest.Capt
         monkeypatch.setattr(CONSOLE, "width", width)
         assert desk.call("backbones", "eva02_large") == 0
         told = " ".join(capsys.readouterr().out.split())
-        assert (f"Left out for want of room: {left_out}" in told) == bool(left_out) == ("Left out" in told)
+        assert (f"Not shown for lack of room: {left_out}" in told) == bool(left_out) == ("Not shown" in told)
     assert "14.94 1.87 CLIP mit eva02_large_patch14_224.mim_m38m" in told
     assert desk.call("backbones", "sam_bas") == 2
     assert "did you mean sam_base?" in capsys.readouterr().err

@@ -176,7 +176,7 @@ def test_bad_experiments_say_what_is_wrong(tmp_path: Path, old: str, new: str, c
     ("at: 3\nmethod: grid\n", None, "at: expected `name: {base: file, ...}` lines"),
     ("at: {a b: {}}\nmethod: grid\n", None, "base 'a b': its name may have"),
     ("method: one_factor\nparameters: {adapter.init: {values: [svd]}}\nbaseline: baseline\n", None,
-     "baseline: a one_factor has its own; leave it out"),
+     "baseline: method one_factor has its own; leave it out"),
     ("method: one_factor\nparameters: {adapter.main.rank: {min: 1, max: 3}}\n", None, "a one_factor needs `values`"),
     ("method: one_factor\n", None, "method one_factor needs parameters"),
     ("method: cells\n", None, "method cells needs `cells:`"),

@@ -42,6 +42,18 @@ def test_a_verb_says_what_it_does_in_one_line(name: str, capsys: pytest.CaptureF
     assert " ".join(verb.HELP.split()) in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("name", verbs.NAMES)
+def test_every_argument_is_explained_and_its_default_is_true(name: str) -> None:
+    """A default is written in brackets; of those that argparse knows, the text has the value itself."""
+    parser = argparse.ArgumentParser()
+    verbs.load_verb(name).add_arguments(parser)
+    for action in parser._actions:
+        assert action.help and "(default" not in action.help, action.dest
+        default = action.default[0] if isinstance(action.default, list) and action.default else action.default
+        if isinstance(default, (str, int)) and not isinstance(default, bool) and default != argparse.SUPPRESS:
+            assert action.help.endswith(f"[{default}]"), action.dest
+
+
 def test_every_file_with_a_help_line_is_in_the_list() -> None:
     folder = Path(verbs.__file__).parent
     files = {path.stem.rstrip("_") for path in folder.glob("*.py") if "\nHELP = " in path.read_text()}

@@ -1,7 +1,7 @@
-"""What a trial will need, counted without weights, data or a device: arithmetic, and memory.
+"""Arithmetic and memory that a trial needs, counted without weights, data or a device.
 
-The model runs on fake tensors, which have shapes and no values. Counted are the backbone, its adapters and the head,
-forward and backward; the loss is not (its matching cannot run without values, and it is small beside the rest)."""
+The model runs on fake tensors, which have shapes and no values. The backbone, its adapters and the head are counted,
+forward and backward. The loss is not: its matching cannot run without values, and it is small in comparison."""
 
 import math
 from collections.abc import Iterator, Sequence

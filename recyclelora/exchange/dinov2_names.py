@@ -1,4 +1,4 @@
-"""A DINOv2 ViT as its authors name it (and RecycleLoRA's, SoMA's and Rein's code with them) -> as timm does."""
+"""Renames the tensors of a DINOv2 ViT from its authors' names, which RecycleLoRA, SoMA and Rein use too, to timm's."""
 
 import math
 import re

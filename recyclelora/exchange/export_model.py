@@ -1,5 +1,5 @@
-"""A trained model in the formats of others: written into a new folder, read again as a stranger would, compared, and
-only then put in its place."""
+"""Exports a trained model in formats of other programs. The files are written into a new folder, read again as their
+users would, and compared with the model; only then does the folder get its name."""
 
 import importlib.util
 import json
@@ -162,7 +162,7 @@ def _header(model: Model, weights: Weights) -> dict[str, str]:
 
 
 def _about(model: Model, weights: Weights) -> dict[str, Any]:
-    """What somebody needs who has the files and not this package."""
+    """Facts that a user of the files needs who does not have this package."""
     row, config = BACKBONES[model.config.backbone.name], model.config
     height, width = config.evaluation.window
     return {

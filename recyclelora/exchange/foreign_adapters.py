@@ -1,4 +1,4 @@
-"""The adapters of a foreign checkpoint on a ViT of ours."""
+"""Puts the adapters of another code's checkpoint on a ViT of this package."""
 
 from collections.abc import Mapping
 

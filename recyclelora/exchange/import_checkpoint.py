@@ -1,4 +1,4 @@
-"""A checkpoint of the authors' RecycleLoRA code, of SoMA's or of Rein's -> a model's folder like a trial's.
+"""Turns a checkpoint of the authors' RecycleLoRA code, of SoMA or of Rein into a folder like that of a trial.
 
 recyclelora: adapters on the pretrained weights where these are at hand, so that they can be analysed; else merged.
 rein: its tokens on the pretrained weights, which are the file's own where it holds them.
@@ -35,7 +35,7 @@ SIDE, PATCH = 512, 16  # of files without a backbone: what the three codes train
 
 
 class Given(NamedTuple):
-    """What is said beside the file; None: from the file, the cache or the hub."""
+    """Facts given with the file. None: taken from the file, the cache or the hub."""
 
     backbone: str | None = None
     weights: Path | None = None

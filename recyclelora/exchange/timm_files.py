@@ -1,4 +1,4 @@
-"""A ViT in files that timm and PEFT read by themselves, and read again as a stranger to this package would."""
+"""Writes a ViT in files that timm and PEFT read, and reads them again without this package's code."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _TOLD = ("tag", "license", "input_size", "interpolation", "crop_pct", "mean", "s
 
 
 def build_arguments(vit: nn.Module) -> dict[str, Any]:
-    """What `timm.create_model` was given for this ViT beside its name, as plain values."""
+    """The arguments of `timm.create_model` for this ViT, except its name, as plain values."""
     arguments: dict[str, Any] = json.loads(json.dumps(get_model_args(vit)))
     return arguments
 

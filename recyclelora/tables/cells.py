@@ -1,4 +1,4 @@
-"""Records -> cells: which runs make which row. Everything that is said of an ablation is said of these."""
+"""Groups records into cells: the runs behind each row. Every statement about an ablation is about these."""
 
 import math
 from collections.abc import Iterable, Sequence

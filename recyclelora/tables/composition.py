@@ -1,4 +1,4 @@
-"""A sweep's runs and what was derived from them -> the figures and the page that show it."""
+"""Makes the figures and the page of a sweep from its runs and tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

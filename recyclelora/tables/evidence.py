@@ -1,4 +1,4 @@
-"""What the tables and pages of a sweep rest on, fetched from the store. It changes nothing there."""
+"""Fetches everything that the tables and the page of a sweep need from the store. It changes nothing there."""
 
 import hashlib
 import json

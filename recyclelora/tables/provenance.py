@@ -1,4 +1,4 @@
-"""The way back from a number in a table to the runs that it rests on."""
+"""Finds the runs behind a number in a table."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The tables of a sweep, as content: what its plan calls for, what its runs say, and what has to be said beneath."""
+"""All tables of a sweep, with their captions, from its plan, its runs and its statement."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,8 @@
-"""What training made of the adapters: numbers per layer and in summary, and a picture of what they change in features.
+"""Analysis of trained adapters: measures per layer and in summary, and a picture of the change that they make in
+features.
 
-A trial ends with it; trials that ended before it existed are analysed from what they left. It changes no model and
-draws no random number."""
+A trial ends with it. A finished trial without one is analysed from its files. The analysis changes no model and draws
+no random number."""
 
 import io
 from pathlib import Path
@@ -47,7 +48,8 @@ def analyse(vit: nn.Module) -> Analysis:
 
 
 def keep_analysis(segmentor: Segmentor, config: Config, data: DomainData | None, folder: Path) -> Analysis:
-    """Analyse, and write the FILES into a trial's folder; the picture needs `data`. For a frozen backbone nothing."""
+    """Analyse, and write FILES into a trial's folder; the picture needs `data`. Nothing is written for a frozen
+    backbone."""
     analysis = analyse(segmentor.vit)
     if not analysis.layers:
         return analysis

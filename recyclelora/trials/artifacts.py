@@ -1,4 +1,4 @@
-"""What a trial leaves for others: its model as safetensors files beside its config, and how to load it again."""
+"""Saves the model of a trial as safetensors files beside its config, and loads it again."""
 
 import json
 from collections.abc import Mapping

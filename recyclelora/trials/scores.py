@@ -1,4 +1,4 @@
-"""Scoring a trial's model: which domains when, and what is kept of it."""
+"""Scores the model of a trial: which domains are scored when, and which files are kept."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path

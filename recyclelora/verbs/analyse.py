@@ -4,7 +4,7 @@ import argparse
 
 from recyclelora.verbs.arguments import add_sweeps
 
-HELP = "analyse the adapters of runs that ended without it"
+HELP = "analyse the adapters of finished runs that have no analysis"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +12,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Fill in the analysis of adapters for runs that ended without one."""
     from recyclelora.methods import DEFAULT, METHODS
     from recyclelora.sweeps.driver import commit_tags
     from recyclelora.trials.analysis import analyse_finished

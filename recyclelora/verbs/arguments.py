@@ -1,4 +1,4 @@
-"""Arguments that several verbs take, each declared once."""
+"""Arguments that several verbs take, each declared once. A default is in brackets at the end of the help text."""
 
 import argparse
 from pathlib import Path
@@ -19,11 +19,15 @@ def add_space(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def add_base(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--at", metavar="BASE", help="which base of an experiment [its first]")
+    parser.add_argument("--at", metavar="BASE", help="base of an experiment [its first]")
 
 
 def add_cells(parser: argparse.ArgumentParser, help: str) -> None:
     parser.add_argument("--cell", action="append", default=[], metavar="CELL", help=help)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

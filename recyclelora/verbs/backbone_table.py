@@ -20,7 +20,7 @@ def print_entries(entries: list[Entry]) -> None:
     CONSOLE.print(NOTE, style="dim", soft_wrap=False, highlight=False)
     shown = _headings(entries[0])
     if left_out := [heading for heading in _cells(entries[0]) if heading not in shown]:
-        CONSOLE.print(f"Left out for want of room: {', '.join(left_out)}; {max(_NEEDED.values())} columns show it, "
+        CONSOLE.print(f"Not shown for lack of room: {', '.join(left_out)}; {max(_NEEDED.values())} columns show it, "
                       "--json has it.", style="dim", soft_wrap=False, highlight=False)
 
 

@@ -1,15 +1,16 @@
-"""`backbones`: every backbone there is, and what adapting it means."""
+"""`backbones`: all backbones, with the layers that are adapted and the parameters of their adapters."""
 
 import argparse
 
 from recyclelora.errors import InputError
+from recyclelora.verbs.arguments import add_json
 
 HELP = "list the backbones: layers, adapter parameters, patch size, normalisation, licence"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="BACKBONE", help="only these [all]")
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:

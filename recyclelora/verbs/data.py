@@ -1,23 +1,25 @@
-"""`data`: list the domains, check those on disk, or make once what they are read from."""
+"""`data`: list the domains, check the files of some, or prepare the files that they are read from."""
 
 import argparse
 from pathlib import Path
 
 from recyclelora.errors import InputError
-from recyclelora.verbs.arguments import positive
+from recyclelora.verbs.arguments import add_json, positive
 
-HELP = "list domains, check that one is whole and sound, or prepare it"
+HELP = "list the domains, check the files of some, or prepare them"
 ACTIONS = ("check", "prepare")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="*", metavar="[check|prepare] DOMAIN",
-                        help="`check DOMAIN ...` reads all of them and says what is wrong, `prepare DOMAIN ...` makes "
-                             "once what is read; without it all are listed")
-    parser.add_argument("--split", default=None, help="only this one [all]")
-    parser.add_argument("--images", type=positive, default=None, metavar="N", help="only so many of each split [all]")
-    parser.add_argument("--sheet", type=Path, default=None, metavar="PNG", help="draw a contact sheet")
-    parser.add_argument("--json", action="store_true")
+                        help="`check DOMAIN ...` reads every file and reports what is wrong; `prepare DOMAIN ...` "
+                             "makes the copies and labels that are read from then on; without words, all domains are "
+                             "listed")
+    parser.add_argument("--split", default=None, help="this split alone [all]")
+    parser.add_argument("--images", type=positive, default=None, metavar="N",
+                        help="check at most N images of each split [all]")
+    parser.add_argument("--sheet", type=Path, default=None, metavar="PNG", help="draw some samples into this file")
+    add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ WORKERS = max(1, min(16, os.cpu_count() or 1))
 
 
 class Part(NamedTuple):
-    """One split of a domain as it was found; `fingerprint` is empty where a file could not be read."""
+    """One split of a domain as found on disk; `fingerprint` is empty where a file could not be read."""
 
     data: DomainData
     official: int | None
@@ -59,7 +59,7 @@ def list_domains(paths: Paths, *, as_json: bool) -> int:
     for row in rows:
         licences.setdefault(row["licence"], []).append(row["domain"])
     for licence, domains in licences.items():
-        CONSOLE.print(f"{licence or 'no licence told'}: {', '.join(domains)}", highlight=False, markup=False)
+        CONSOLE.print(f"{licence or 'licence unknown'}: {', '.join(domains)}", highlight=False, markup=False)
     CONSOLE.print(f"Official numbers of images. Looked for {root}. `recyclelora data check DOMAIN` reads all of one.",
                   highlight=False)
     return 0

@@ -2,7 +2,7 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_model, positive
+from recyclelora.verbs.arguments import add_json, add_model, positive
 
 HELP = "score a trained model on any domain"
 
@@ -10,10 +10,12 @@ HELP = "score a trained model on any domain"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("domains", nargs="+", metavar="DOMAIN", help="see `recyclelora data`")
-    parser.add_argument("--split", default=None, help="one for all [test, or val where there is no test]")
-    parser.add_argument("--images", type=positive, default=None, metavar="N", help="only so many of each domain")
+    parser.add_argument("--split", default=None,
+                        help="split of all domains [test, or val where there is no test]")
+    parser.add_argument("--images", type=positive, default=None, metavar="N",
+                        help="at most N images of each domain [all]")
     parser.add_argument("--classes", action="store_true", help="print the IoU of each class too")
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -2,12 +2,12 @@
 
 import argparse
 
-HELP = "go from a number in a table back to its runs"
+HELP = "list the runs behind a number in a table"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", help="name of a table, such as initialisation-scenes.differences")
-    parser.add_argument("row", help="label of a row, or how it begins")
+    parser.add_argument("row", help="label of a row, or the beginning of one")
     parser.add_argument("column", help="heading or key of a column")
 
 

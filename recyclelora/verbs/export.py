@@ -1,4 +1,4 @@
-"""`export`: a trained model in the formats of others."""
+"""`export`: a trained model in formats of other programs, with a model card."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,8 @@ HELP = "write a trained model for PEFT, timm, torch.export or ONNX, with a model
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("--to", nargs="+", default=["all"], metavar="FORMAT", help="peft, timm, torch, onnx or all")
+    parser.add_argument("--to", nargs="+", default=["all"], metavar="FORMAT",
+                        help="peft, timm, torch, onnx or all [all]")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder, or an earlier export")
 
 
@@ -50,7 +51,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _tags(given: argparse.Namespace, paths: Paths, fingerprint: str) -> dict[str, str]:
-    """What the tracking store knows of the run; nothing where there is none."""
+    """The tags of the model's run in the tracking store; empty where there is no store or no run."""
     from recyclelora.verbs.console import open_existing
 
     if given.environment["MLFLOW_TRACKING_URI"] is None and not (paths.results / "mlflow.db").exists():

@@ -5,16 +5,17 @@ from pathlib import Path
 
 from recyclelora.verbs.arguments import positive
 
-HELP = "make a model of a checkpoint that another code trained, such as RecycleLoRA's or SoMA's"
+HELP = "turn a checkpoint of another code, such as RecycleLoRA's or SoMA's, into a model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a .pth file; code in it is never run")
     parser.add_argument("--out", type=Path, default=None, help="folder of the model [RESULTS/imported/NAME]")
-    parser.add_argument("--backbone", default=None, help="of adapters without a backbone [by their width, DINOv2]")
+    parser.add_argument("--backbone", default=None,
+                        help="backbone of a file that holds adapters alone [the DINOv2 of their width]")
     parser.add_argument("--weights", type=Path, default=None,
-                        help="its pretrained weights, .safetensors or DINOv2's own .pth [cache, hub]")
-    parser.add_argument("--alpha", type=float, default=None, help="of the adapters' scaling [as the file says]")
+                        help="pretrained weights of the backbone, .safetensors or DINOv2's own .pth [cache, hub]")
+    parser.add_argument("--alpha", type=float, default=None, help="alpha of the adapters' scaling [as the file says]")
     parser.add_argument("--crop", type=positive, default=None, metavar="N",
                         help="side of the training images, where the file does not say [512]")
 

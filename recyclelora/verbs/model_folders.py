@@ -17,7 +17,7 @@ def folder_of(given: argparse.Namespace, paths: Paths) -> Path:
 
 
 def find_model(given: argparse.Namespace, paths: Paths) -> Any:
-    """The model itself, loaded."""
+    """Load that model."""
     from recyclelora.trials.artifacts import load_model
 
     return load_model(folder_of(given, paths), paths.cache)

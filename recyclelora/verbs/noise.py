@@ -4,12 +4,12 @@ import argparse
 
 from recyclelora.verbs.arguments import add_space, positive
 
-HELP = "run an experiment's baseline on its seeds, and say how small a difference could be seen"
+HELP = "run the baseline of an experiment on its seeds, and say how small a difference could be detected"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_space(parser, help="a YAML file under experiments/ or search_spaces/")
-    parser.add_argument("--seeds", type=positive, metavar="K", help="so many seeds [those of the file]")
+    parser.add_argument("--seeds", type=positive, metavar="K", help="number of seeds [those of the file]")
 
 
 def run(given: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Predictions of a trained model for photographs: label images, overlays and a contact sheet; the work of `predict`."""
+"""Predictions of a trained model for photographs: label images, overlays and a contact sheet; the body of `predict`."""
 
 import argparse
 from pathlib import Path
@@ -18,8 +18,8 @@ SHEET, MOST, WIDTH = "sheet.png", 24, 480  # images on the contact sheet, pixels
 
 
 def predict(given: argparse.Namespace) -> int:
-    """Writes NAME_overlay.png and NAME_label.png for each image, and one contact sheet; 1 if any was left out. Raises
-    InputError where there is no image at all."""
+    """Write NAME_overlay.png and NAME_label.png for each image, and one contact sheet. Returns 1 if an image could not
+    be read. Raises InputError where there is no image at all."""
     from recyclelora.trials.scores import predict_image
 
     paths = paths_of(given)
@@ -62,7 +62,7 @@ def predict(given: argparse.Namespace) -> int:
 
 
 def save_label(label: Label, space: LabelSpace, path: Path) -> None:
-    """A palette PNG: the index of a pixel is its train id, its colour that of the class; 255 is black."""
+    """Write a palette PNG. The index of a pixel is its train id, its colour that of the class; 255 is black."""
     picture = PillowImage.fromarray(label)
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[: len(space.palette)] = space.palette
@@ -72,7 +72,7 @@ def save_label(label: Label, space: LabelSpace, path: Path) -> None:
 
 
 def _shrink(name: str, image: Image, label: Label) -> Prediction:
-    """No more pixels than the sheet shows, so that hundreds of large photographs do not fill the memory."""
+    """Keep only the pixels that the sheet shows, so that hundreds of large photographs do not fill the memory."""
     height, width = label.shape
     if width <= WIDTH:
         return Prediction(name, image, label)

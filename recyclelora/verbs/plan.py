@@ -1,17 +1,17 @@
-"""`plan`: which trials a space or an experiment comes to, which of them are done, and what the rest will cost."""
+"""`plan`: the trials of a space or an experiment, which of them are done, and what the others will cost."""
 
 import argparse
 
 from recyclelora.verbs.arguments import add_cells, add_space, positive
 
-HELP = "what a space or experiment would train, what is there already, and what the rest will cost"
+HELP = "list the trials of a space or an experiment: which are done, and what the others will cost"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_space(parser, help="a YAML file under experiments/ or search_spaces/")
     add_cells(parser, help="count this cell alone (repeatable)")
-    parser.add_argument("--steps", type=positive, default=20, metavar="N", help="training steps that are timed")
-    parser.add_argument("--no-timing", action="store_true", help="count, and time nothing")
+    parser.add_argument("--steps", type=positive, default=20, metavar="N", help="number of training steps to time [20]")
+    parser.add_argument("--no-timing", action="store_true", help="count the trials, and time nothing")
 
 
 def run(given: argparse.Namespace) -> int:

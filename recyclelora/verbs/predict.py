@@ -11,7 +11,7 @@ HELP = "segment images with a trained model"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a file, or a folder of them")
-    parser.add_argument("--out", type=Path, default=None, help="folder for what is drawn [RESULTS/predictions]")
+    parser.add_argument("--out", type=Path, default=None, help="folder for the predictions [RESULTS/predictions]")
 
 
 def run(given: argparse.Namespace) -> int:

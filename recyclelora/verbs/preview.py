@@ -35,7 +35,7 @@ class Group(NamedTuple):
 
 
 class Images(NamedTuple):
-    """Images of one role in a trial: `num` of them are taken, `official` has the whole split; None: not known here."""
+    """Images of one role in a trial: `num` are used, the published split has `official`. None: not known here."""
 
     role: str
     domain: str
@@ -63,8 +63,8 @@ class Preview:
 
 def describe(settings: Settings, paths: Paths, targets: Sequence[Target] = (),
              unknown: Sequence[tuple[str, str]] = ()) -> Preview:
-    """Everything about one trial that can be known before it runs, and without its weights. Raises InputError for
-    settings that no machine could run."""
+    """Preview of the trial of these settings, made without its weights. Raises InputError for settings that no machine
+    could run."""
     config = settings.resolve()
     images, classes, absent = _images(config, paths)
     scored = _evaluations(config, images)
@@ -77,7 +77,7 @@ def describe(settings: Settings, paths: Paths, targets: Sequence[Target] = (),
 
 
 def _images(config: Config, paths: Paths) -> tuple[tuple[Images, ...], int, str]:
-    """Counts by role, the number of classes, and "" or why the data are not here."""
+    """The images of each role, the number of classes, and the reason why data are not here, or ""."""
     data, split = config.data, config.evaluation.split
     asked = [*(("train", name, "train") for name in data.sources), *(("source", name, "val") for name in data.sources),
              *(("target", name, split) for name in data.targets)]
@@ -103,12 +103,12 @@ def _evaluations(config: Config, images: Sequence[Images]) -> Evaluations:
 
 
 def _official(domain: str, split: str) -> int | None:
-    """How many images the split has as published, where that is known."""
+    """The published number of images of a split, None where it is not known."""
     return BY_DOMAIN[domain].domains[domain].get(split) if domain in BY_DOMAIN else None
 
 
 def _space(domain: str) -> LabelSpace | None:
-    """Which classes its labels have, where that is known without the data."""
+    """The label space of a domain, None where it cannot be known without the data."""
     if domain in BY_DOMAIN:
         return BY_DOMAIN[domain].space
     return CITYSCAPES19 if domain in DOMAINS else None
@@ -142,6 +142,6 @@ def hours_of(trial: Preview) -> Iterator[tuple[str, float]]:
 
 
 def evaluation_hours_of(trial: Preview) -> Iterator[tuple[str, float]]:
-    """Of all evaluations together, which are made in float32."""
+    """Hours of all evaluations together, which run in float32."""
     for device, peaks in DEVICES.items():
         yield device, trial.needs.evaluation_hours(trial.scored.during + trial.scored.final, peaks["float32"])

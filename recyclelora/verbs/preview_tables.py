@@ -43,7 +43,7 @@ def _groups(trial: Preview) -> Table:
 
 
 def _schedule(trial: Preview) -> Table:
-    """A line for each rate and weight decay, a column for each moment."""
+    """A row for each learning rate and weight decay, a column for each of some iterations."""
     moments = list(moments_of(trial))
     table = _table("schedule", "after iteration", *(f"{moment['iteration']:,}" for moment in moments))
     for key in moments[0]:

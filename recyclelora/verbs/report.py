@@ -5,18 +5,19 @@ from pathlib import Path
 
 from recyclelora.verbs.arguments import add_sweeps
 
-HELP = "write the page of each experiment: verdict, tables, figures, provenance"
+HELP = "write the HTML page of each experiment: verdict, tables, figures, provenance"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweeps(parser)
     parser.add_argument("--out", type=Path, default=None, help="folder of the pages [RESULTS/reports]")
     parser.add_argument("--no-pictures", action="store_true",
-                        help="leave out images of the data, which its licence may not let you pass on")
+                        help="leave out images of the data, whose licence may not let you pass them on")
 
 
 def run(given: argparse.Namespace) -> int:
-    """A page per sweep, its figures and tables beside it; logged to the sweep's run as well."""
+    """Write a page for each sweep, with its figures and tables beside it; the page is also logged to the sweep's
+    run."""
     from recyclelora.tables.evidence import fetch
     from recyclelora.verbs.console import CONSOLE, open_existing, paths_of
     from recyclelora.verbs.report_pages import write_page

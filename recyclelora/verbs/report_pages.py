@@ -12,8 +12,8 @@ from recyclelora.writing import write_text
 
 
 def write_page(store: Any, evidence: Evidence, out: Path, *, pictures: bool) -> list[Path]:
-    """Write the page of a sweep and what belongs to it, log the page to the sweep's run; returns the files. `pictures`:
-    whether images of the data are shown. Raises InputError for a folder that cannot be written."""
+    """Write the page, figures and tables of a sweep, and log the page to the sweep's run; returns the files.
+    `pictures`: whether to show images of the data. Raises InputError for a folder that cannot be written."""
     name, link = evidence.sweep.name, link_to(store)
     cells = group(name, evidence.plan, evidence.records)
     sheets = evidence.sheets(confusions_of(store, evidence))

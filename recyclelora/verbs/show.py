@@ -4,17 +4,17 @@ import argparse
 from pathlib import Path
 
 from recyclelora.errors import InputError
-from recyclelora.verbs.arguments import add_base, add_cells
+from recyclelora.verbs.arguments import add_base, add_cells, add_json
 
-HELP = "print a resolved config with the origin of each value, or the trials of a space"
+HELP = "print a resolved config with the origin of each value, the trials of a space, or the preview of a cell"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a config or a space")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the config")
     add_base(parser)
     add_cells(parser, help="the preview of one cell")
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:

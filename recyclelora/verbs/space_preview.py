@@ -13,7 +13,7 @@ from recyclelora.verbs.trial_lists import check_cells, print_stage
 
 
 def show_space(space: Space, given: argparse.Namespace) -> int:
-    """The trials and their common config; with `--cell` the plan of one cell at the first seed."""
+    """Print the trials and their common config, or with `--cell` the preview of one cell at the first seed."""
     if len(given.cell) > 1:
         raise InputError(f"command line: --cell: one at a time, found {len(given.cell)}")
     (label,) = check_cells(space, given.cell) or (None,)

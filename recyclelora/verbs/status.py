@@ -2,14 +2,14 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_sweeps
+from recyclelora.verbs.arguments import add_json, add_sweeps
 
-HELP = "how far each sweep is"
+HELP = "print how many trials of each sweep are done, failed and left"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweeps(parser)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
 
 
 def run(given: argparse.Namespace) -> int:

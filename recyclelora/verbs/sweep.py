@@ -4,7 +4,7 @@ import argparse
 
 from recyclelora.verbs.arguments import add_cells, add_space
 
-HELP = "run what is missing of a space, then print its table"
+HELP = "run the missing trials of a space or an experiment, then print its table"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cells(parser, help="run this cell alone (repeatable)")
     parser.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
     parser.add_argument("--retries", type=int, default=2, choices=range(11), metavar="N",
-                        help="times a crashed trial is tried again")
+                        help="how often a crashed trial is tried again [2]")
 
 
 def run(given: argparse.Namespace) -> int:

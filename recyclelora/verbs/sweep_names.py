@@ -1,4 +1,4 @@
-"""Which sweeps of the store a verb is asked for, and a loop over them that goes on where one of them fails."""
+"""The sweeps that a verb is asked for, and a loop over them that continues after one of them fails."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +9,8 @@ from recyclelora.verbs.console import CONSOLE
 
 
 def each_of(names: Sequence[str], write: Callable[[str], None]) -> int:
-    """Write every sweep's, also where one of them cannot be; then complain of the first that could not."""
+    """Call `write` with every name. If it fails for some, the others are still written; then the first error is
+    raised."""
     refused = []
     for name in names:
         try:
@@ -24,7 +25,7 @@ def each_of(names: Sequence[str], write: Callable[[str], None]) -> int:
 
 
 def names_of(store: Any, asked: Sequence[str]) -> list[str]:
-    """Sweeps by name; an experiment's file stands for its sweeps at all bases. All of them where none is asked for."""
+    """The names of the sweeps asked for, or of all. The file of an experiment stands for its sweeps at all bases."""
     known = [sweep.name for sweep in store.sweeps()]
     if not asked:
         return known
@@ -48,6 +49,6 @@ def _of_file(store: Any, path: Path, known: Sequence[str]) -> list[str]:
                          f"{', '.join(known) or 'nothing yet'}")
     for name in found:
         if edited(store, name, document.text):
-            CONSOLE.print(f"{path}: was edited after sweep {name} was last started; the table is that of its former "
+            CONSOLE.print(f"{path}: was edited after sweep {name} was last started; the table shows its former "
                           "text until the sweep is run again", style="yellow", highlight=False)
     return found

@@ -4,7 +4,7 @@ import argparse
 
 from recyclelora.verbs.arguments import add_sweeps
 
-HELP = "write the tables of all sweeps again, from MLflow alone"
+HELP = "print and write the tables of all sweeps again, from the tracked runs alone"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

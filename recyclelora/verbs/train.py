@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-HELP = "train and evaluate one config (a trial), without Ray"
+HELP = "train and evaluate one config, without Ray"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, help="a YAML file of settings, such as experiments/bases/scenes.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the config")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config, and run nothing")
 
 

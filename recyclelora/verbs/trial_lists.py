@@ -1,4 +1,4 @@
-"""The trials of a space on the terminal: which there are, which are done, and what their noise allows to see."""
+"""The trials of a space on the terminal: a list, a table of cells, the budget, and the noise of those that are done."""
 
 import argparse
 import shlex
@@ -23,7 +23,7 @@ from recyclelora.verbs.progress import hash_data
 
 
 def configs_of(space: Space) -> Iterator[Config]:
-    """Those of all trials; of a search the one that its proposals begin from."""
+    """The configs of all trials; for a search, the config that its proposals start from."""
     if space.method == "tpe":
         yield space.resolve({}, space.seeds[0])
         return
@@ -31,7 +31,7 @@ def configs_of(space: Space) -> Iterator[Config]:
 
 
 def check_cells(space: Space, asked: Sequence[str]) -> tuple[str, ...]:
-    """The cells that were named on the command line. Raises InputError for one that the space does not have."""
+    """The cells named on the command line. Raises InputError for one that the space does not have."""
     known = [] if space.method == "tpe" else [label for label, _ in cells_of(space)]
     for label in asked:
         if label not in known:
@@ -41,14 +41,14 @@ def check_cells(space: Space, asked: Sequence[str]) -> tuple[str, ...]:
 
 
 def print_stage(space: Space) -> None:
-    """Say that trials go on from others, which have to be run first."""
+    """Say that trials start from others, which have to be run first."""
     if space.after is not None:
-        CONSOLE.print(f"Each trial goes on from that of its cell and seed at --at {space.after.at}, which comes first.",
-                      highlight=False)
+        CONSOLE.print(f"Each trial starts from the trial of its cell and seed at --at {space.after.at}; "
+                      "run that base first.", highlight=False)
 
 
 def with_command(space: Space, given: argparse.Namespace) -> Space:
-    """The space with the command that runs it, which its page repeats."""
+    """The space, with the command that runs it, to be printed on its page."""
     seeds = ["--seeds", str(given.seeds)] if getattr(given, "seeds", None) else []
     at = ["--at", given.at] if given.at else []
     cells = [word for label in getattr(given, "cell", []) for word in ("--cell", label)]
@@ -57,7 +57,7 @@ def with_command(space: Space, given: argparse.Namespace) -> Space:
 
 
 def print_trials(space: Space, paths: Paths, only: Sequence[str] = ()) -> int:
-    """Every trial by its fingerprint; where it cannot have one here, since data or weights are absent, without."""
+    """Print every trial with its fingerprint, or with dashes where data or weights are absent and it can have none."""
     from recyclelora.sweeps import driver
 
     if space.method == "tpe":
@@ -99,7 +99,7 @@ def print_budget(space: Space, trials: Sequence[Planned], made: sweep_cost.Estim
 
 
 def print_noise(space: Space, cells: Sequence[Cell]) -> None:
-    """What the design could detect, from the noise of what is there already."""
+    """Print the smallest difference that the design could detect, by the noise of the trials that are done."""
     metric = "miou/target_mean"
     ready = sorted((cell for cell in cells if len(cell.values(metric)) > 1), key=lambda cell: -len(cell.values(metric)))
     if not ready:

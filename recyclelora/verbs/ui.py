@@ -6,7 +6,7 @@ HELP = "open MLflow's pages on the results (127.0.0.1)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--port", type=int, default=5000, help="port of the pages [5000]")
 
 
 def run(given: argparse.Namespace) -> int:

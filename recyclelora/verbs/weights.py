@@ -5,11 +5,11 @@ from pathlib import Path
 
 from recyclelora.errors import InputError
 
-HELP = "find, download or convert pretrained weights; print file and sha256"
+HELP = "find, download or convert pretrained weights; print the file and its sha256"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("backbone", nargs="?", default="dinov2_small")
+    parser.add_argument("backbone", nargs="?", default="dinov2_small", help="name of a backbone [dinov2_small]")
     parser.add_argument("--file", type=Path, default=None, help="a safetensors file of your own")
 
 
