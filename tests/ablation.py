@@ -2,7 +2,7 @@
 
 import random
 
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.run import Sweep
 from recyclelora.trials.record import Record
 

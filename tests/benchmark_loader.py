@@ -34,9 +34,9 @@ from recyclelora.data.labels import CITYSCAPES19
 from recyclelora.data.loader import batches, draws
 from recyclelora.data.pairs import LabelFormat, Pair, decode, encode_pair
 from recyclelora.data.transforms import Recipe, augment, normalise
-from recyclelora.models.backbones import build_backbone
 from recyclelora.models.mask2former import HeadShape, Mask2FormerHead
 from recyclelora.models.pyramid import block_features, feature_pyramid
+from recyclelora.models.timm_backbones import build_backbone
 from tests import plain_torchvision
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

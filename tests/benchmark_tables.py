@@ -23,11 +23,11 @@ from pathlib import Path
 import mlflow
 
 from recyclelora.runs.encoding import encode
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.store import Store
 from recyclelora.runs.tracking import Tracker
 from recyclelora.spaces.statement import Expectation, Statement, dump_statement
-from recyclelora.tables import formats, tables
+from recyclelora.tables import formats, sweep_sheets
 from tests.ablation import record
 
 RANKS, INITS, SEEDS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64), ("rrqr", "svd", "kaiming", "pissa", "random"), range(5)
@@ -117,7 +117,7 @@ def tabulate(results: Path) -> int:
     tracker, found = Tracker.open(results), 0
     for sweep in tracker.sweeps():
         records = tracker.records(sweep.name)
-        for sheet in tables.build(sweep, tracker.plan(sweep.name), records, tracker.statement(sweep.name)):
+        for sheet in sweep_sheets.build(sweep, tracker.plan(sweep.name), records, tracker.statement(sweep.name)):
             formats.write(sheet, results / "tables")
         found += len(records)
     return found

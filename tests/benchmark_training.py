@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from recyclelora.adapters.lora import adapt
-from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import HeadShape, build_segmentor
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.training.execution import compile_blocks, recompute_activations
 from recyclelora.training.loop import Update, train
 from recyclelora.training.optim import Schedule, build_optimiser

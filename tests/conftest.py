@@ -49,7 +49,7 @@ def cache() -> Path:
 @pytest.fixture(scope="session")
 def dinov2_small(cache: Path) -> Path:
     """Real DINOv2-S weights, timm's tensor names."""
-    from recyclelora.models.weights import resolve_weights
+    from recyclelora.models.pretrained_weights import resolve_weights
 
     return resolve_weights("dinov2_small", file=None, cache=cache).path
 

@@ -30,8 +30,8 @@ from torch import Tensor
 from recyclelora.adapters import adapt, merged
 from recyclelora.data.datasets import Sample
 from recyclelora.data.labels import CITYSCAPES19, LabelSpace, common_space
-from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.training.checkpoint import digest, load_checkpoint, save_checkpoint
 from recyclelora.training.evaluation import Inference, evaluate, windows
 from recyclelora.training.loop import train

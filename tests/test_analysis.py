@@ -14,19 +14,17 @@ from torch import Tensor, nn
 from recyclelora.adapters import adapt, adapted_layers, load_adapter, measure_model, summarise
 from recyclelora.adapters.diagnostics import mean_cosines
 from recyclelora.errors import InputError
-from recyclelora.models.backbones import build_backbone
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.trials import build
 from recyclelora.trials.analysis import (
-    FILES,
     analyse,
     analyse_finished,
     draw_feature_change,
     feature_change,
     keep_analysis,
     principal_colours,
-    read_analysis,
-    series_of,
 )
+from recyclelora.trials.analysis_files import FILES, read_analysis, series_of
 from recyclelora.trials.artifacts import load_model
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
@@ -70,7 +68,7 @@ def test_a_trial_ends_with_its_analysis(ended: tuple[Record, Path], cache: Path,
             f"{prefix}{name}": value for name, value in expected.items()}
     assert found.cosines.keys() == {f"{at}{letter}_{which}" for at in ("", "start/") for letter in "ab"
                                     for which in ("main", "sub")}
-    torch.testing.assert_close(found.cosines["b_main"], mean_cosines(vit)["b_main"].float())
+    torch.testing.assert_close(torch.from_numpy(found.cosines["b_main"]), mean_cosines(vit)["b_main"].float())
     assert kept["adapter_start/rank_efficiency/both"] == pytest.approx(1, abs=1e-6)
     assert kept["adapter_start/grassmann/between_b"] < 1e-9 < kept["adapter/grassmann/between_b"]
     assert 0 < kept["adapter/drift/sub"] and 1 < kept["adapter/column_ratio/main"]

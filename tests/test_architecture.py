@@ -19,7 +19,7 @@ OWNERS = {  # who alone may import what
     "ray": {"sweeps/sweep.py"}, "optuna": {"sweeps/sweep.py"}, "mlflow": {"runs/tracking.py"}, "timm": {"models/", "exchange/timm_files.py"},
     "transformers": {"models/"}, "onnx": {"models/", "exchange/"}, "onnxruntime": {"exchange/"}, "onnxscript": {"exchange/"}, "peft": {"exchange/"}, "yaml": {"documents.py"}, "rich": {"sweeps/display.py",
     "sweeps/driver.py", "tables/", "verbs/"}, "pydantic": {"fields.py", "methods/", "config.py", "settings.py"}, "pickle": set(), "filelock": {"writing.py"},
-    "matplotlib": {"tables/figures/"}, "jinja2": {"tables/report.py"},
+    "matplotlib": {"tables/figures/"}, "jinja2": {"tables/html_page.py"},
 }
 ALONE = {"adapters": {"torch", "scipy", "numpy", "safetensors"}}  # rooms somebody may take with them
 FORBIDDEN_NAMES = {"utils", "common", "misc", "helpers", "base", "manager"}
@@ -103,6 +103,11 @@ def test_names() -> None:
     for path in MODULES:
         assert path.stem not in FORBIDDEN_NAMES, place(path)
         assert len(path.read_text().splitlines()) <= 460, f"{place(path)} is too long to be one thing"
+
+
+def test_no_two_modules_have_one_name() -> None:
+    stems = [path.stem.rstrip("_") for path in MODULES if path.name != "__init__.py" and place(path) != "sweeps/sweep.py"]
+    assert sorted(stem for stem in set(stems) if stems.count(stem) > 1) == []
 
 
 def test_experiments_and_spaces_hold_no_python() -> None:

@@ -70,11 +70,11 @@ def test_hours_need_a_timing() -> None:
     with pytest.raises(InputError, match="before trials were timed"):
         within(ordered, Budget("hours", 1.0), STATEMENT)
     absent = estimate([trial.config for trial in ordered], {cost_key(ordered[0].config): "gtav is not here"}, slots=2)
-    with pytest.raises(InputError, match="gtav is not here.*say how many trials"):
+    with pytest.raises(InputError, match="gtav is not here.*give the budget in trials"):
         within(ordered, Budget("hours", 1.0), STATEMENT, absent)
 
 
-@pytest.mark.parametrize("name", ["components", "ranks", "initialisation", "ends_and_rates"])
+@pytest.mark.parametrize("name", ["both_adapters", "ranks", "initialisation", "ends_and_rates"])
 def test_shipped_experiments_begin_with_what_they_claim(name: str) -> None:
     space = read_space(Path(__file__).parent.parent / "experiments" / f"{name}.yaml")
     trials = list(expand(space))

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from recyclelora.adapters import adapt, merge
 from recyclelora.errors import InputError
-from recyclelora.models.backbones import build_backbone
 from recyclelora.models.catalogue import BACKBONES, STATISTICS, Backbone
 from recyclelora.models.inventory import describe
 from recyclelora.models.pyramid import block_features
+from recyclelora.models.timm_backbones import build_backbone
 from tests.narrow import assert_same_output, perturb, trained
 
 NARROW = {"depth": 2, "embed_dim": 48, "num_heads": 2}

@@ -1,8 +1,6 @@
 """The command line as its users meet it: bad input is one line and exit code 2, whatever is wrong."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +11,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from recyclelora.cli import BAD_INPUT, VERBS, build_parser, main
+from recyclelora.cli import BAD_INPUT, main
 from recyclelora.documents import dump
 from recyclelora.verbs.console import CONSOLE
 from tests.tiny_config import TINY
@@ -266,65 +264,11 @@ def test_a_dry_run_lists_the_trials_and_runs_nothing(desk: Desk, capfd: pytest.C
     assert not (desk.folder / "results" / "trials").exists()
 
 
-def test_every_verb_has_a_function_and_help(capsys: pytest.CaptureFixture[str]) -> None:
-    from recyclelora.verbs import find_verb
-
-    for verb in VERBS:
-        assert callable(find_verb(verb))
-        with pytest.raises(SystemExit) as ended:
-            build_parser().parse_args([verb, "--help"])
-        assert ended.value.code == 0 and VERBS[verb].split(",")[0] in capsys.readouterr().out.replace("\n", " ")
-
-
-def test_help_does_not_wait_for_torch() -> None:
-    code = "import sys\nfrom recyclelora.cli import build_parser\nbuild_parser()\nprint('torch' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout.strip() == "False"
-
-
 def test_listing_data_does_not_wait_for_torch(tmp_path: Path) -> None:
     code = ("import sys\nfrom recyclelora.cli import main\nmain(['data', '--json', '--results', sys.argv[1]])\n"
             "print('torch' in sys.modules, file=sys.stderr)")
     result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert result.stderr.strip() == "False"
-
-
-
-def test_the_readme_names_real_files_and_verbs() -> None:
-    text = (ROOT / "README.md").read_text()
-    for name in VERBS:
-        assert name in text
-    for line in text.splitlines():
-        if line.startswith("!["):
-            assert (ROOT / line.partition("](")[2].rstrip(")")).exists(), line
-    for space in (ROOT / "search_spaces").glob("*.yaml"):
-        assert f"`{space.name}`" in text
-    targets = [line.split(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if line[:1].isalpha()]
-    for target in ("sweep", "test", "plan", "status", "tables", "ui", "check", "setup", "help", "lint"):
-        assert target in targets
-
-
-def test_the_space_of_the_readme_is_a_space(tmp_path: Path) -> None:
-    from recyclelora.spaces.space import expand
-    from recyclelora.spaces.space_file import read_space
-
-    for folder in ("search_spaces", "experiments"):  # beside the files that they name
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    path = tmp_path / "search_spaces" / "readme.yaml"
-    _, experiment, space = (ROOT / "README.md").read_text().split("```yaml\n")
-    path.write_text(space.partition("```")[0])
-    assert len(list(expand(read_space(path)))) == 3 * (1 + 3 * (1 + 2))
-    path.write_text(experiment.partition("```")[0])
-    assert len(list(expand(read_space(path)))) == 4 * 5 and len(list(expand(read_space(path, at="large")))) == 4 * 8
-
-
-@pytest.mark.slow
-def test_the_library_example_of_the_readme_runs(tmp_path: Path) -> None:
-    code = (ROOT / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
-    assert "merge(vit)" in code
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-    assert (tmp_path / "adapter.safetensors").exists()
-    shutil.rmtree(tmp_path)
 
 
 def test_backbones_are_listed_whole_for_programs(desk: Desk, capsys: pytest.CaptureFixture[str],
@@ -338,7 +282,7 @@ def test_backbones_are_listed_whole_for_programs(desk: Desk, capsys: pytest.Capt
         monkeypatch.setattr(CONSOLE, "width", width)
         assert desk.call("backbones", "eva02_large") == 0
         told = " ".join(capsys.readouterr().out.split())
-        assert (f"Left out for want of room: {left_out}" in told) == bool(left_out) == ("Left out" in told)
+        assert (f"Not shown for lack of room: {left_out}" in told) == bool(left_out) == ("Not shown" in told)
     assert "14.94 1.87 CLIP mit eva02_large_patch14_224.mim_m38m" in told
     assert desk.call("backbones", "sam_bas") == 2
     assert "did you mean sam_base?" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from recyclelora.cli import main
 from recyclelora.data.datasets import DOMAINS, open_domain
 from recyclelora.data.inspection import Census, inspect
 from recyclelora.trials.paths import Paths
-from recyclelora.verbs import preparing
+from recyclelora.verbs import data_preparation
 from tests import trees
 from tests.test_declared import WHOLE
 from tests.test_declared import write as declare
@@ -192,12 +192,12 @@ def test_large_png_files_without_copies_are_slow(tmp_path: Path, call: Call, mon
     trees.write_gtav(tmp_path)
     trees.write_bdd100k(tmp_path)
     paths = Paths(tmp_path / "results", tmp_path / "cache", tmp_path)
-    assert not preparing.is_slow("gtav", paths), "these are small"
-    monkeypatch.setattr(preparing, "LARGE", 10)
+    assert not data_preparation.is_slow("gtav", paths), "these are small"
+    monkeypatch.setattr(data_preparation, "LARGE", 10)
     slow = ("gtav", "bdd100k", "scenes-day", "cityscapes", "nowhere")
-    assert [name for name in slow if preparing.is_slow(name, paths)] == ["gtav"]
+    assert [name for name in slow if data_preparation.is_slow(name, paths)] == ["gtav"]
     code, output, _ = call("prepare", "gtav")
-    assert code == 0 and "gtav train: 12 images and labels" in output and not preparing.is_slow("gtav", paths)
+    assert code == 0 and "gtav train: 12 images and labels" in output and not data_preparation.is_slow("gtav", paths)
 
 
 def test_half_size_copies_are_made_once(tmp_path: Path, call: Call) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.spaces.statement import Statement
 from recyclelora.tables.cells import group
 from recyclelora.tables.comparisons import compare

@@ -9,7 +9,7 @@ import torch
 
 from recyclelora.cli import BAD_INPUT, main
 from recyclelora.costs import evaluations
-from recyclelora.costs.evaluations import Scored, look_at, native_size, windows_of
+from recyclelora.costs.evaluations import Scored, count_windows, native_size, windows_of
 from recyclelora.data.labels import Common
 from recyclelora.documents import dump
 from recyclelora.settings import Settings
@@ -46,8 +46,8 @@ def test_a_trial_is_scored_as_often_as_counted(cache: Path, tmp_path: Path, sele
         if iteration % 3 == 0 or iteration == 7:
             score_during(during, config, domains, CPU)
     score_finally(final, config, domains, CPU, tmp_path)
-    source = [look_at(config, name, 2, config.data.source) for name in config.data.sources]
-    counted = evaluations.count(config, source, [look_at(config, "scenes-fog", 2)])
+    source = [count_windows(config, name, 2, config.data.source) for name in config.data.sources]
+    counted = evaluations.count(config, source, [count_windows(config, "scenes-fog", 2)])
     assert moments(config) == 3
     assert counted == (sum(shape[0] for shape in during.seen), sum(shape[0] for shape in final.seen), (), ())
 
@@ -56,7 +56,7 @@ def test_images_of_many_sizes_are_not_undercounted() -> None:
     rng = np.random.default_rng(0)
     config = Settings({"evaluation.size": "recyclelora", "evaluation.window": [512, 768],
                        "evaluation.stride": [300, 341]}).resolve()
-    most = look_at(config, "mapillary", 2000)
+    most = count_windows(config, "mapillary", 2000)
     found = [windows_of(config, (int(height), int(width)), (1024, 2048))
              for height, width in rng.integers(200, 5000, (500, 2))]
     assert most.at_most and max(found) <= (most.windows or 0) < 2 * max(found)
@@ -66,15 +66,15 @@ def test_images_of_many_sizes_are_not_undercounted() -> None:
 def test_windows_by_hand() -> None:
     """GTAV as it is (1914 x 1052: 3 x 6), Cityscapes (3 x 6), BDD100K (2 x 4), and what is not known left out."""
     config = Settings({"evaluation.size": "recyclelora", "training.iterations": 40_000}).resolve()
-    source, *targets = (look_at(config, *each) for each in [
+    source, *targets = (count_windows(config, *each) for each in [
         ("gtav", 500), ("cityscapes", 500), ("bdd100k", 1000), ("acdc", None), ("mapillary", 10)])
     counted = evaluations.count(config, [source], targets)
     assert counted.during == 10 * 500 * 18
     assert counted.final == 503 * 18 + 503 * 18 + 1003 * 8 + 13 * 18
     assert (counted.at_most, counted.unknown) == (("mapillary",), ("acdc",))
     native = Settings({"evaluation.size": None}).resolve()
-    assert look_at(native, "mapillary", 2000) == Scored("mapillary", 2000, None, False)
-    assert evaluations.count(native, [look_at(native, "idd", 5)], []) == (0, 0, (), ("idd",))
+    assert count_windows(native, "mapillary", 2000) == Scored("mapillary", 2000, None, False)
+    assert evaluations.count(native, [count_windows(native, "idd", 5)], []) == (0, 0, (), ("idd",))
 
 
 def test_counts_grow_with_what_they_count() -> None:

@@ -118,7 +118,7 @@ def test_experiments_share_cells() -> None:
         return {trial.cell: trial.config for trial in expand(read_space(ROOT / "experiments" / f"{name}.yaml"))
                 if trial.config.seed == 0}
 
-    initialisation, components, rates = (configs(name) for name in ("initialisation", "components", "ends_and_rates"))
+    initialisation, components, rates = (configs(name) for name in ("initialisation", "both_adapters", "ends_and_rates"))
     assert initialisation["rrqr"] == components["both"] == configs("learning_rates")["baseline"]
     assert initialisation["frozen backbone"] == components["frozen backbone"]
     assert components["main only"] == rates["main.end=minor, main.lr_multiplier=0.4"]
@@ -176,7 +176,7 @@ def test_bad_experiments_say_what_is_wrong(tmp_path: Path, old: str, new: str, c
     ("at: 3\nmethod: grid\n", None, "at: expected `name: {base: file, ...}` lines"),
     ("at: {a b: {}}\nmethod: grid\n", None, "base 'a b': its name may have"),
     ("method: one_factor\nparameters: {adapter.init: {values: [svd]}}\nbaseline: baseline\n", None,
-     "baseline: a one_factor has its own; leave it out"),
+     "baseline: method one_factor has its own; leave it out"),
     ("method: one_factor\nparameters: {adapter.main.rank: {min: 1, max: 3}}\n", None, "a one_factor needs `values`"),
     ("method: one_factor\n", None, "method one_factor needs parameters"),
     ("method: cells\n", None, "method cells needs `cells:`"),

@@ -26,8 +26,8 @@ from recyclelora.exchange import timm_files
 from recyclelora.exchange.export_model import TOLERANCES, choose_formats, export_model
 from recyclelora.exchange.graph_export import run_onnx, run_program
 from recyclelora.methods import METHODS
-from recyclelora.models.backbones import BACKBONES, build_backbone
-from recyclelora.models.weights import Weights
+from recyclelora.models.pretrained_weights import Weights
+from recyclelora.models.timm_backbones import BACKBONES, build_backbone
 from recyclelora.settings import read_settings
 from recyclelora.trials import build
 from recyclelora.trials.artifacts import Model

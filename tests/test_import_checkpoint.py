@@ -22,8 +22,8 @@ from recyclelora.exchange.dinov2_names import from_dinov2, image_side
 from recyclelora.exchange.import_checkpoint import Given, import_checkpoint
 from recyclelora.methods.rein import Rein
 from recyclelora.models import pyramid
-from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.trials.artifacts import BACKBONE, Model, load_model
 from tests.foreign_layouts import checkpoint
 

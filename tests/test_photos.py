@@ -10,7 +10,7 @@ from recyclelora.data.contact_sheet import GAP, LINE, PAPER, Prediction, draw_pr
 from recyclelora.data.labels import CAMVID11
 from recyclelora.data.photos import name_photos, read_photo
 from recyclelora.errors import InputError
-from recyclelora.verbs.predicting import save_label
+from recyclelora.verbs.photo_predictions import save_label
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 GREY = PIXELS[..., 0]

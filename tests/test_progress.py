@@ -30,7 +30,7 @@ def test_what_takes_long_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch,
         yield 1200
 
     seen = []
-    for item in progress.told(slow(), 2000, "hashing gtav train", "remembered in [CACHE]"):
+    for item in progress.announced(slow(), 2000, "hashing gtav train", "remembered in [CACHE]"):
         seen.append(item)
     assert seen == list(range(1201))
     assert heard[0].endswith(" of 2,000; remembered in [CACHE]\n") and heard[0].startswith("hashing gtav train: ")
@@ -39,9 +39,9 @@ def test_what_takes_long_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch,
 
 def test_what_is_quick_is_not_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(progress, "PATIENCE", 0.3)
-    assert list(progress.told(range(5), 5, "what", "note")) == [0, 1, 2, 3, 4]
+    assert list(progress.announced(range(5), 5, "what", "note")) == [0, 1, 2, 3, 4]
     with pytest.raises(ZeroDivisionError):
-        list(progress.told((1 // each for each in (1, 0)), 2, "what", "note"))
+        list(progress.announced((1 // each for each in (1, 0)), 2, "what", "note"))
     time.sleep(0.5)
     assert capsys.readouterr().err == ""
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import pytest
 
 from recyclelora.errors import InputError
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.spaces.statement import TABLES, Statement, Target
 from recyclelora.tables.provenance import Explanation, explain, lines
 from recyclelora.tables.sheet import Number
-from recyclelora.tables.tables import build
+from recyclelora.tables.sweep_sheets import build
 from recyclelora.trials.record import Record
 from tests.ablation import ordinary, planned, record, sweep
 

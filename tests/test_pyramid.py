@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recyclelora.models.backbones import build_backbone
 from recyclelora.models.pyramid import block_features, feature_pyramid, output_blocks
+from recyclelora.models.timm_backbones import build_backbone
 
 
 def test_output_blocks_keep_the_papers_shares() -> None:

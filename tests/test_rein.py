@@ -21,8 +21,8 @@ from recyclelora.adapters import (
 )
 from recyclelora.errors import InputError
 from recyclelora.methods.rein import Rein
-from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.settings import Settings
 from recyclelora.training.optim import parameter_groups
 from recyclelora.trials import build

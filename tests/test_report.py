@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from recyclelora.errors import InputError
-from recyclelora.tables import figures, report
+from recyclelora.tables import figures, html_page
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import Comparison, Word
 from recyclelora.tables.figures import canvas
-from recyclelora.tables.report import Page, Panel, Plate, RunLine, render
+from recyclelora.tables.html_page import Page, Panel, Plate, RunLine, render
 from recyclelora.tables.sheet import Column, Number, RunRef, Sheet, SheetRow
 from recyclelora.tables.statistics import paired_difference
 from recyclelora.trials.record import Record
@@ -59,7 +59,7 @@ def page(**changes: object) -> Page:
                                                   Column(METRIC, "target mean")),
                   rows=(SheetRow("rrqr", ("rrqr", Number(14.0, sd=1.0, mark="best")), (RunRef("run-rrqr-0", "f", 0),)),
                         SheetRow("chance", (None, Number(3.0)), apart=True)), caption=("mIoU in %.", "n 3."))
-    config, differing = report.changes_of([rrqr, svd], "rrqr")
+    config, differing = html_page.changes_of([rrqr, svd], "rrqr")
     made = Page(title="initialisation", claim="One start is better than another.", verdict="supported", at="scenes",
                 sentence="Supported: rrqr - svd: +3.00 points [+1.00, +5.00], n = 3.", evidence="indicative",
                 summary=Plate("Differences", drawing), tables=(("Results", sheet),),
@@ -67,8 +67,8 @@ def page(**changes: object) -> Page:
                 adapters=(Plate("Cosines", figures.cosines({"a_main": np.eye(4)})),),
                 panels=tuple(Panel(domain, label, 0, png(seed=place), STORE + f"run-{label}-0")
                              for domain in ("night", "fog") for place, label in enumerate(("rrqr", "svd"))),
-                costs=report.costs_of([rrqr, svd]), machine="2 cores", facts={"commit": "c" * 40},
-                runs=report.lines_of([rrqr, svd], link), config=config, changes=differing,
+                costs=html_page.costs_of([rrqr, svd]), machine="2 cores", facts={"commit": "c" * 40},
+                runs=html_page.lines_of([rrqr, svd], link), config=config, changes=differing,
                 commands=("recyclelora sweep experiments/initialisation.yaml",), notes=("Toy size.",))
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -147,24 +147,24 @@ def test_every_verdict_has_its_badge(word: str) -> None:
 
 
 def test_costs_are_sums_of_what_finished() -> None:
-    costs = report.costs_of(cells())
+    costs = html_page.costs_of(cells())
     assert [(cost.cell, cost.runs, cost.train, cost.evaluate) for cost in costs] == \
         [("rrqr", 3, 303.0, 30.0), ("svd", 2, 201.0, 20.0)]
-    assert report.total(costs)[1:] == (5, 504.0, 50.0)
+    assert html_page.total(costs)[1:] == (5, 504.0, 50.0)
     text = Reader(render(page())).text()
     assert "rrqr 3 5.0 min 30 s" in text and "all 5 8.4 min 50 s" in text
-    assert report.duration(7200) == "2.00 h" and report.duration(59) == "59 s"
+    assert html_page.duration(7200) == "2.00 h" and html_page.duration(59) == "59 s"
 
 
 def test_a_cell_differs_from_the_baseline_in_settings_only() -> None:
-    config, changes = report.changes_of(cells(), "svd")
+    config, changes = html_page.changes_of(cells(), "svd")
     assert config == {"adapter.init": "svd", "training.lr": 1e-4}
     assert changes == {"rrqr": {"adapter.init": "rrqr"}}
-    assert report.changes_of([Cell("none", {}, (0,), {})], None) == ({}, {})
+    assert html_page.changes_of([Cell("none", {}, (0,), {})], None) == ({}, {})
 
 
 def test_every_planned_trial_has_a_line() -> None:
-    lines = report.lines_of(cells(), link)
+    lines = html_page.lines_of(cells(), link)
     assert [(line.cell, line.seed, line.outcome) for line in lines][2:] == \
         [("rrqr", 2, "finished"), ("svd", 0, "finished"), ("svd", 1, "finished"), ("svd", 2, "not run")]
     assert lines[0].url == STORE + "run-rrqr-0" and lines[-1] == RunLine("svd", 2, "not run")
@@ -199,13 +199,13 @@ def test_ids_are_unique_and_lead_somewhere() -> None:
 def test_figures_follow_the_colours_of_the_page() -> None:
     text = render(page(), link)
     drawn = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
-    assert not re.findall("|".join(report.THEME), drawn) and "<style" not in drawn
+    assert not re.findall("|".join(html_page.THEME), drawn) and "<style" not in drawn
     rules = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
     assert len(rules) == 2  # light and dark
     for rule in rules:
         assert set(re.findall(r"var\(--(\w+)\)", drawn)) <= set(re.findall(r"--(\w[\w-]*):", rule))
     colours = {canvas.PAPER, canvas.INK, canvas.FAINT, canvas.RULE, canvas.BLUE, canvas.RED, *canvas.SERIES}
-    assert colours == set(report.THEME)
+    assert colours == set(html_page.THEME)
 
 
 def test_equal_pages_have_equal_bytes() -> None:
@@ -233,28 +233,28 @@ def test_everything_is_escaped() -> None:
 
 @pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,x", "https://a b", "", None, "//x", "http:x"])
 def test_only_web_addresses_are_linked(address: str | None) -> None:
-    assert report.web(address) == ""
-    assert report.web("https://store.example/#/runs/1?a=b") == "https://store.example/#/runs/1?a=b"
+    assert html_page.web(address) == ""
+    assert html_page.web("https://store.example/#/runs/1?a=b") == "https://store.example/#/runs/1?a=b"
 
 
 # pictures
 
 
 def test_panels_are_made_small_enough_for_a_page() -> None:
-    few = report.shrink([Panel("night", "a", 0, png(1340, 900))])
+    few = html_page.shrink([Panel("night", "a", 0, png(1340, 900))])
     assert (few[0].width, few[0].height) == (1000, 672) and few[0].source.startswith("data:image/jpeg;base64,")
-    small = report.shrink([Panel("night", "a", 0, png(320, 200))])
+    small = html_page.shrink([Panel("night", "a", 0, png(320, 200))])
     assert (small[0].width, small[0].height) == (320, 200)  # never larger than it is
-    many = report.shrink([Panel("night", str(place), 0, png(1340, 700, place, noise=True)) for place in range(16)])
+    many = html_page.shrink([Panel("night", str(place), 0, png(1340, 700, place, noise=True)) for place in range(16)])
     assert len(many) == 16 and len({picture.width for picture in many}) == 1 and many[0].width < 1000
-    assert sum(len(picture.source) for picture in many) <= report.ROOM
+    assert sum(len(picture.source) for picture in many) <= html_page.ROOM
 
 
 def test_what_does_not_fit_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     panels = tuple(Panel("night", f"cell {place}", 0, png(400, 300, place, noise=True)) for place in range(3))
-    one = len(report.shrink(panels[:1])[0].source)
-    monkeypatch.setattr(report, "SIZES", report.SIZES[:1])
-    monkeypatch.setattr(report, "ROOM", int(2.5 * one))
+    one = len(html_page.shrink(panels[:1])[0].source)
+    monkeypatch.setattr(html_page, "SIZES", html_page.SIZES[:1])
+    monkeypatch.setattr(html_page, "ROOM", int(2.5 * one))
     text = Reader(render(page(panels=panels))).text()
     assert "1 is left out" in text and "cell 1, seed 0" in text and "cell 2, seed 0" not in text
 

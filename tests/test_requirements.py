@@ -6,9 +6,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from recyclelora.adapters import merged
 from recyclelora.config import Config
-from recyclelora.costs.requirements import UTILISATION, Outlook, _counter, look_ahead, sketch
-from recyclelora.models.backbones import build_backbone
+from recyclelora.costs.requirements import UTILISATION, Requirements, _counter, build_shapes, count_requirements
 from recyclelora.models.segmentor import Segmentor, build_segmentor
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.settings import Settings
 from recyclelora.trials.build import attach, head_shape
 from tests.tiny_config import tiny
@@ -24,11 +24,11 @@ def real(config: Config) -> Segmentor:
 
 
 @pytest.fixture(scope="module")
-def outlook() -> Outlook:
-    return look_ahead(tiny(adapter__init="kaiming"), 19)
+def outlook() -> Requirements:
+    return count_requirements(tiny(adapter__init="kaiming"), 19)
 
 
-def test_arithmetic_and_memory_are_those_of_a_real_step(outlook: Outlook) -> None:
+def test_arithmetic_and_memory_are_those_of_a_real_step(outlook: Requirements) -> None:
     config = tiny(adapter__init="kaiming")
     segmentor = real(config)
     segmentor.vit.eval()
@@ -49,7 +49,7 @@ def test_arithmetic_and_memory_are_those_of_a_real_step(outlook: Outlook) -> Non
     assert outlook.kept_bytes == pytest.approx(held, rel=0.02)  # empty and shared storages are told apart by address
 
 
-def test_a_window_is_computed_with_merged_adapters(outlook: Outlook) -> None:
+def test_a_window_is_computed_with_merged_adapters(outlook: Requirements) -> None:
     config = tiny(adapter__init="kaiming")
     segmentor = real(config).eval()
     with torch.no_grad(), merged(segmentor.vit), _counter() as counter:
@@ -57,7 +57,7 @@ def test_a_window_is_computed_with_merged_adapters(outlook: Outlook) -> None:
     assert outlook.window_flops == counter.get_total_flops()
 
 
-def test_weights_and_optimiser_by_hand(outlook: Outlook) -> None:
+def test_weights_and_optimiser_by_hand(outlook: Requirements) -> None:
     segmentor = real(tiny(adapter__init="kaiming"))
     sizes = {name: 4 * p.numel() for name, p in segmentor.named_parameters()}
     trained = sum(size for name, size in sizes.items() if segmentor.get_parameter(name).requires_grad)
@@ -78,7 +78,7 @@ def test_a_vits_linears_and_attention_by_formula() -> None:
     with _counter() as counter, torch.no_grad():
         vit.forward_features(torch.randn(1, 3, *config.data.crop))
     assert counter.get_total_flops() == blocks * (linears + adapters + attention) + patches
-    assert look_ahead(config, 19).window_flops > counter.get_total_flops()
+    assert count_requirements(config, 19).window_flops > counter.get_total_flops()
 
 
 @pytest.mark.slow
@@ -86,33 +86,33 @@ def test_the_paper_needs_a_gpu_of_16_gib() -> None:
     """DINOv2-L at 512 x 512, batch 4: what is kept grows with the batch, the arithmetic of a window does not. Half
     precision keeps less, though copies of the weights are kept as well."""
     paper = Settings()
-    four = look_ahead(paper.resolve(), 19)
-    one = look_ahead(paper.override({"data.batch_size": 1}, "").resolve(), 19)
-    half = look_ahead(paper.override({"training.precision": "bfloat16"}, "").resolve(), 19)
+    four = count_requirements(paper.resolve(), 19)
+    one = count_requirements(paper.override({"data.batch_size": 1}, "").resolve(), 19)
+    half = count_requirements(paper.override({"training.precision": "bfloat16"}, "").resolve(), 19)
     assert 0.5 < half.kept_bytes / four.kept_bytes < 0.8
     assert one.window_flops == four.window_flops and 3.9 < four.kept_bytes / one.kept_bytes < 4.1
     assert 11 < four.memory_bytes / 2**30 < 13
 
 
 def test_hours() -> None:
-    needs = Outlook(step_flops=10**12, window_flops=10**11, weight_bytes=0, optimiser_bytes=0, kept_bytes=0)
+    needs = Requirements(step_flops=10**12, window_flops=10**11, weight_bytes=0, optimiser_bytes=0, kept_bytes=0)
     assert needs.hours(3600, 1.0) == pytest.approx(1 / UTILISATION)
     assert needs.evaluation_hours(3600, 1.0) == pytest.approx(0.1 / UTILISATION)
 
 
 def test_a_sketch_trains_what_the_trial_trains() -> None:
     config = tiny(adapter__init="kaiming")
-    drawn, whole = sketch(config, 19), real(config)
+    drawn, whole = build_shapes(config, 19), real(config)
     assert {(name, p.shape, p.requires_grad) for name, p in drawn.named_parameters()} == {
         (name, p.shape, p.requires_grad) for name, p in whole.named_parameters()}
     assert all(p.is_meta for p in drawn.parameters())
 
 
-def test_settings_that_spare_memory(outlook: Outlook) -> None:
+def test_settings_that_spare_memory(outlook: Requirements) -> None:
     """Recomputing keeps less and computes more; parts keep the half and compute the same; an average is one more copy."""
-    again = look_ahead(tiny(adapter__init="kaiming", resources__activation_checkpointing=True), 19)
-    parts = look_ahead(tiny(adapter__init="kaiming", training__accumulate=2), 19)
-    averaged = look_ahead(tiny(adapter__init="kaiming", training__ema_start=1), 19)
+    again = count_requirements(tiny(adapter__init="kaiming", resources__activation_checkpointing=True), 19)
+    parts = count_requirements(tiny(adapter__init="kaiming", training__accumulate=2), 19)
+    averaged = count_requirements(tiny(adapter__init="kaiming", training__ema_start=1), 19)
     assert again.kept_bytes < outlook.kept_bytes and again.step_flops > outlook.step_flops
     assert parts.step_flops == outlook.step_flops and 0.5 <= parts.kept_bytes / outlook.kept_bytes < 0.65
     assert averaged.optimiser_bytes * 3 == outlook.optimiser_bytes * 4

@@ -16,7 +16,7 @@ from recyclelora.tables.leads import mark_leads
 from recyclelora.tables.measures import recorded
 from recyclelora.tables.results import show, tabulate_results
 from recyclelora.tables.sheet import Number, Sheet
-from recyclelora.tables.tables import build
+from recyclelora.tables.sweep_sheets import build
 from tests.ablation import noisy, ordinary, planned, record, scored, sweep
 
 MEAN = "miou/target_mean"

@@ -164,7 +164,7 @@ def test_the_command_line_says_what_comes_first(tmp_path: Path, cache: Path, mon
     staged(tmp_path, "second")
     for command in (["show"], ["show", "--cell", "main only"], ["plan", "--no-timing"], ["sweep", "--dry-run"]):
         assert main([command[0], "space.yaml", "--at", "second", *command[1:]]) == 0
-        assert "goes on from that of its cell and seed at --at first" in capfd.readouterr().out.replace("\n", " "), command
+        assert "starts from the trial of its cell and seed at --at first" in capfd.readouterr().out.replace("\n", " "), command
     assert main(["sweep", "space.yaml", "--at", "second"]) == 2
     assert "space.yaml: --at second goes on from --at first; both, seed 0: training.start" in capfd.readouterr().err
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, Mask2FormerImageProcessor
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerPixelDecoder
 
-from recyclelora.models.backbones import build_backbone
 from recyclelora.models.pyramid import block_features, feature_pyramid
 from recyclelora.models.segmentor import SMALL, HeadShape, Segmentor, build_segmentor
+from recyclelora.models.timm_backbones import build_backbone
 
 CLASSES = 5
 TINY = HeadShape(hidden=32, queries=6, pixel_layers=1, pixel_ffn=32, decoder_layers=2, decoder_ffn=48, heads=4,

@@ -133,7 +133,7 @@ def test_overrides_change_the_base_and_not_what_is_swept(tmp_path: Path) -> None
 @pytest.mark.parametrize(("old", "new", "complaint"), [
     ("method: grid", "method: gird", ":1: method: expected one of grid, random, tpe, one_factor"),
     ("method: grid", "methd: grid", ":1: methd: unknown key of a space; did you mean method?"),
-    ("method: grid", "method: grid\nrun_cap: 3", ":2: run_cap: a grid runs all its cells"),
+    ("method: grid", "method: grid\nrun_cap: 3", ":2: run_cap: method grid runs all its cells"),
     ("method: grid", "method: random", ":1: method random needs run_cap"),
     ("method: grid", "method: random\nrun_cap: 0", ":2: run_cap: expected a whole number from 1, found 0"),
     ("method: grid", "method: random\nrun_cap: 99", ":2: run_cap: 99 trials asked for"),

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import mssql, mysql, postgresql
 from sqlalchemy.exc import OperationalError
 
 from recyclelora.runs import store as store_module
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.run import Run
 from recyclelora.runs.store import Store, connect
 from recyclelora.runs.tracking import Tracker

@@ -9,11 +9,11 @@ import pytest
 
 from recyclelora.data.labels import CAMVID11, CITYSCAPES19
 from recyclelora.errors import InputError
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.run import DeletedRun
 from recyclelora.spaces.statement import TABLES, Expectation, Statement, Target
 from recyclelora.tables.sheet import Entry, Number, Sheet
-from recyclelora.tables.tables import build
+from recyclelora.tables.sweep_sheets import build
 from recyclelora.trials.label_mapping import label_tags
 from recyclelora.trials.record import Record
 from tests.ablation import LEVELS, RANKS, noisy, ordinary, planned, record, scored, sweep

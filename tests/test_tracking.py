@@ -25,7 +25,7 @@ from sqlalchemy.engine import Engine
 
 from recyclelora.errors import InputError
 from recyclelora.runs import store, tracking
-from recyclelora.runs.plan import PlannedCell, dump_plan, parse_plan
+from recyclelora.runs.planned_cells import PlannedCell, dump_plan, parse_plan
 from recyclelora.runs.run import DeletedRun
 from recyclelora.runs.tracking import Tracker
 from recyclelora.spaces.statement import Expectation, Statement, Target, dump_statement

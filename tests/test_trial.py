@@ -17,7 +17,7 @@ from recyclelora.data.labels import CITYSCAPES19, common_space
 from recyclelora.errors import InputError
 from recyclelora.training.checkpoint import CURRENT
 from recyclelora.training.metrics import miou
-from recyclelora.trials import analysis, build, scores
+from recyclelora.trials import analysis_files, build, scores
 from recyclelora.trials.artifacts import load_model
 from recyclelora.trials.history import History
 from recyclelora.trials.label_mapping import Scoring, read_scoring
@@ -79,7 +79,7 @@ def test_its_folder_holds_the_model_and_the_way_back(whole: tuple[Record, Paths,
         name: (2, 19, 19) for name in ("source", "scenes-night", "scenes-fog")}
     assert all(int(c.sum()) <= 2 * 240 * 320 for c in confusions.values())
     assert {path.name for path in (folder / "panels").iterdir()} == {"source.png", "scenes-night.png", "scenes-fog.png"}
-    assert all((folder / name).exists() for name in analysis.FILES)
+    assert all((folder / name).exists() for name in analysis_files.FILES)
     assert not [*folder.rglob(f"{UNFINISHED}*")]
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in folder.iterdir())  # a results folder may be shared
     assert read_record(folder) == record

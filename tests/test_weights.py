@@ -23,9 +23,9 @@ from safetensors.torch import load_file, save_file
 
 from recyclelora.errors import InputError
 from recyclelora.models import sources, wheel
-from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.loading import load_strict
-from recyclelora.models.weights import resolve_weights
+from recyclelora.models.pretrained_weights import resolve_weights
+from recyclelora.models.timm_backbones import BACKBONES
 
 CONVERTED_SHA256 = "fb0b4c61a467726a7348073c4138356cc07c6941bf091d8d62f038a4de66c446"  # part of every run's identity
 
@@ -170,7 +170,7 @@ def resolve_elsewhere(backbone: str, cache: Path, patience: float = 100, **envir
     """`resolve_weights` in a process of its own, since the hub library reads its environment when imported. Its
     patience with the hub is by itself too short for a machine that is busy with other things."""
     script = ("import sys; from pathlib import Path; from recyclelora.errors import InputError\n"
-              "from recyclelora.models import sources; from recyclelora.models.weights import resolve_weights\n"
+              "from recyclelora.models import sources; from recyclelora.models.pretrained_weights import resolve_weights\n"
               "sources._HUB_PATIENCE_S = float(sys.argv[3])\n"
               "try: found = resolve_weights(sys.argv[1], file=None, cache=Path(sys.argv[2]))\n"
               "except InputError as error: found = ('', '', f'refused: {error}')\n"
@@ -314,7 +314,7 @@ def test_timm_computes_what_the_onnx_graph_computes(wheel_file: Path, tmp_path: 
     from onnx.reference import ReferenceEvaluator
     from onnx.utils import Extractor
 
-    from recyclelora.models.backbones import build_backbone
+    from recyclelora.models.timm_backbones import build_backbone
 
     model = onnx.shape_inference.infer_shapes(onnx.load_from_string(wheel.read_member(wheel_file)))
     backbone = Extractor(model).extract_model(["input_image"], ["/backbone/layernorm/Add_1_output_0"])

@@ -14,7 +14,7 @@ from recyclelora.adapters.lora import (
     merged,
 )
 from recyclelora.adapters.lowrank import ENDS, INITS, Directions, Factors, lowrank
-from recyclelora.adapters.rein import Reins, attach_rein, load_rein, rein_parameters, reins_of, save_rein
+from recyclelora.adapters.rein_tokens import Reins, attach_rein, load_rein, rein_parameters, reins_of, save_rein
 from recyclelora.adapters.roles import EVERY_LINEAR, ROLES, Target, linears, select
 
 __all__ = ["DEFINITIONS", "ENDS", "EVERY_LINEAR", "INITS", "ROLES", "Adaptation", "AdapterError", "Directions",

@@ -1,5 +1,4 @@
-"""How much of a trial is evaluation: the windows that go through the model whenever it is scored, counted without data.
-"""
+"""How much of a trial is evaluation: the windows that go through the model whenever it is scored. Needs no data."""
 
 from collections.abc import Sequence
 from itertools import chain, islice, repeat
@@ -16,8 +15,8 @@ from recyclelora.trials.scores import PANEL, inference_of, moments, scored_durin
 
 
 class Scored(NamedTuple):
-    """Images of one domain that are scored, and the windows of each; None: not known. `at_most`: their sizes vary, so
-    that each is counted as if it filled the size that it is fitted inside."""
+    """Images of one domain that are scored, and the windows of each image; None where it is not known. `at_most`: the
+    images vary in size, and each is counted as if it filled the size that it is fitted inside."""
 
     domain: str
     images: int | None
@@ -26,8 +25,8 @@ class Scored(NamedTuple):
 
 
 class Evaluations(NamedTuple):
-    """Windows of a whole trial: of all scored moments of training together, and of its end, with the panels. Of the
-    domains of `at_most` there may be fewer, and those of `unknown` are not in it."""
+    """Windows of a whole trial: of all evaluations during training together, and of the last one, with the panels.
+    Domains in `at_most` may have fewer; domains in `unknown` are not counted."""
 
     during: int
     final: int
@@ -35,9 +34,9 @@ class Evaluations(NamedTuple):
     unknown: tuple[str, ...]
 
 
-def look_at(config: Config, domain: str, images: int | None, joined: str = "") -> Scored:
-    """So many images of a domain by the protocol of a config. `joined`: what the domain is scored as, where it is one
-    of several sources. Raises InputError for a domain that the protocol has no size for."""
+def count_windows(config: Config, domain: str, images: int | None, joined: str = "") -> Scored:
+    """Windows of a number of images of a domain, under the protocol of a config. `joined`: the name that the domain is
+    scored under, where it is one of several sources. Raises InputError for a domain without a size in the protocol."""
     fitted, native = size_of(config.evaluation.size, joined or domain), native_size(domain)
     upright = None if fitted is None else (fitted[1], fitted[0])
     sizes = [native] if native else [size for size in (fitted, upright) if size]

@@ -1,5 +1,5 @@
-"""What a trial costs, measured before it is run: a few real steps and a few real images, on the device and beside as
-many others as the sweep will have."""
+"""Times a few real training steps and a few real images of a trial, on its device, with as many copies side by side as
+the sweep will run."""
 
 import tempfile
 import time
@@ -64,7 +64,7 @@ SideBySide = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], Sequence[
 
 
 def cost_key(config: Config) -> Key:
-    """What the cost of a trial's step and of its image depends on: two trials with one key need one timing."""
+    """The settings that the cost of a step and of an image depends on. Trials with one key need one timing."""
     return tuple((key, tuple(value) if isinstance(value, list) else value) for key, value in flatten(config).items()
                  if key not in COSTLESS)
 
@@ -102,7 +102,7 @@ def _portable(config: Config, cache: Path) -> dict[str, Plain]:
 
 
 def _all_or_why(results: Sequence[Timing | str]) -> list[Timing] | str:
-    """One copy that fails is enough: so would the trials, packed like this."""
+    """The timings, or the first reason if any copy failed: trials that run side by side would fail too."""
     return next((result for result in results if isinstance(result, str)), cast(list[Timing], list(results)))
 
 
@@ -148,7 +148,7 @@ def _short(config: Config, iterations: int) -> Config:
 
 
 def _fill_caches(config: Config, paths: Paths, steps: int) -> None:
-    """Weights, factorisations and rendered scenes are made once in a sweep, and all trials but the first find them."""
+    """Make weights, factorisations and rendered scenes first: in a sweep only the first trial makes them."""
     domains = build.open_domains(config, paths)
     weights = build.find_weights(config, paths.cache).path
     build.build(config, weights, paths.cache, len(domains.train.space.classes))
@@ -214,6 +214,6 @@ def _first(data: LabelledImages, count: int) -> DomainData:
 
 
 def _note(taken: int, steps: int, evaluated: int, domains: int) -> str:
-    """What could not be timed as it was asked for."""
+    """Says what was timed less often than asked for."""
     notes = [f"{taken} of {steps} steps timed"] if taken < steps else []
     return "; ".join(notes + ([f"images of {evaluated} of {domains} domains timed"] if evaluated < domains else []))

@@ -1,7 +1,7 @@
-"""What a trial will need, counted without weights, data or a device: arithmetic, and memory.
+"""Arithmetic and memory that a trial needs, counted without weights, data or a device.
 
-The model runs on fake tensors, which have shapes and no values. Counted are the backbone, its adapters and the head,
-forward and backward; the loss is not (its matching cannot run without values, and it is small beside the rest)."""
+The model runs on fake tensors, which have shapes and no values. The backbone, its adapters and the head are counted,
+forward and backward. The loss is not: its matching cannot run without values, and it is small in comparison."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from recyclelora.config import Config
-from recyclelora.models.backbones import build_backbone
 from recyclelora.models.segmentor import Segmentor
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.training.execution import recompute_activations
 from recyclelora.trials.build import attach, put_head
 
@@ -47,7 +47,7 @@ _UNCOUNTED = {torch.ops.aten.addmm_: _addmm,
               torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward}
 
 
-class Outlook(NamedTuple):
+class Requirements(NamedTuple):
     """Floating point operations (a multiply-add counts as 2) of one training step and of the scores of one window (its
     adapters merged, as they are in every evaluation), and bytes: of all weights, of what training holds beside them
     (gradients, AdamW's two moments and, where weights are averaged, the average of the trained ones), and of what the
@@ -65,11 +65,11 @@ class Outlook(NamedTuple):
         return self.weight_bytes + self.optimiser_bytes + self.kept_bytes
 
     def hours(self, iterations: int, tera_flops: float) -> float:
-        """Of so many steps at UTILISATION of a device's arithmetic. An estimate: nothing was timed."""
+        """Hours of a number of steps at UTILISATION of a device's arithmetic. An estimate: nothing is timed."""
         return _hours(self.step_flops * iterations, tera_flops)
 
     def evaluation_hours(self, windows: int, tera_flops: float) -> float:
-        """Of the scores of so many windows, likewise."""
+        """Hours of the scores of a number of windows, estimated in the same way."""
         return _hours(self.window_flops * windows, tera_flops)
 
 
@@ -77,9 +77,9 @@ def _hours(flops: int, tera_flops: float) -> float:
     return flops / (UTILISATION * tera_flops * 1e12) / 3600
 
 
-def look_ahead(config: Config, num_classes: int) -> Outlook:
-    """Count one step and one window of a config, in a few seconds whatever the model's size."""
-    segmentor, parts = sketch(config, num_classes), config.training.accumulate
+def count_requirements(config: Config, num_classes: int) -> Requirements:
+    """Count one training step and one window of a config. Takes a few seconds at any size of the model."""
+    segmentor, parts = build_shapes(config, num_classes), config.training.accumulate
     if config.resources.activation_checkpointing:
         recompute_activations(segmentor.vit)
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -99,15 +99,15 @@ def look_ahead(config: Config, num_classes: int) -> Outlook:
     trained = sum(_bytes(parameter) for parameter in segmentor.parameters() if parameter.requires_grad)
     weights = sum(map(_bytes, segmentor.parameters()))
     copies = 3 if config.training.ema_start is None else 4  # a gradient, two moments, perhaps an average
-    return Outlook(step, counter.get_total_flops(), weights, copies * trained, kept_bytes)
+    return Requirements(step, counter.get_total_flops(), weights, copies * trained, kept_bytes)
 
 
 def _counter() -> FlopCounterMode:
     return FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
 
 
-def sketch(config: Config, num_classes: int) -> Segmentor:
-    """The segmentor of a config on the meta device: names, shapes and what is trained, and no values."""
+def build_shapes(config: Config, num_classes: int) -> Segmentor:
+    """The segmentor of a config on the meta device: names, shapes and what is trained, without values."""
     with torch.device("meta"):
         vit = build_backbone(config.backbone.name, patch_size=config.backbone.patch_size,
                              image_size=config.data.crop, weights=None)

@@ -1,4 +1,4 @@
-"""What a sweep will cost: timed steps and images, times how many of them its trials take."""
+"""The cost of a sweep: times of a step and of an image, multiplied by the numbers of steps and images."""
 
 import heapq
 import math
@@ -54,7 +54,8 @@ class Estimate:
         """Of one trial. Raises InputError for one whose class was not timed."""
         timed = self.timings.get(cost_key(config), "no trial like it was")
         if isinstance(timed, str):
-            raise InputError(f"a trial cannot be timed here ({timed}), so hours cannot be counted; say how many trials")
+            raise InputError(f"a trial cannot be timed here ({timed}), so hours cannot be counted; give "
+                             "the budget in trials")
         return trial_seconds(config, timed)
 
 
@@ -66,7 +67,7 @@ def trial_seconds(config: Config, timings: Sequence[Timing]) -> float:
 
 
 def images(config: Config, timing: Timing) -> int:
-    """How many images a trial predicts: at each scored moment of training, and at its end."""
+    """The number of images that a trial predicts, in all evaluations during training and in the last one."""
     return moments(config) * timing.during_images + timing.final_images
 
 
@@ -152,7 +153,7 @@ def _steps(timings: Sequence[Timing]) -> list[float]:
 
 
 def _labels(keys: Sequence[Key]) -> dict[Key, str]:
-    """Each class by the settings that not all classes share."""
+    """A label for each class: the settings in which the classes differ."""
     shared = set.intersection(*map(set, keys)) if keys else set()
     return {key: ", ".join(f"{name}={_short(value)}" for name, value in key if (name, value) not in shared)
             or "every trial" for key in keys}

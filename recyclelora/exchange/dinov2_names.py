@@ -1,4 +1,4 @@
-"""A DINOv2 ViT as its authors name it (and RecycleLoRA's, SoMA's and Rein's code with them) -> as timm does."""
+"""Renames the tensors of a DINOv2 ViT from its authors' names, which RecycleLoRA, SoMA and Rein use too, to timm's."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from recyclelora.errors import InputError
-from recyclelora.models.backbones import BACKBONES
+from recyclelora.models.timm_backbones import BACKBONES
 
 _CHUNK = re.compile(r"blocks\.\d+\.(\d+\.)")  # saved in chunks of blocks: the second number counts through
 _OTHER = {"mlp.w12": "mlp.fc1", "mlp.w3": "mlp.fc2"}  # SwiGLU, of the giant

@@ -1,5 +1,5 @@
-"""A trained model in the formats of others: written into a new folder, read again as a stranger would, compared, and
-only then put in its place."""
+"""Exports a trained model in formats of other programs. The files are written into a new folder, read again as their
+users would, and compared with the model; only then does the folder get its name."""
 
 import importlib.util
 import json
@@ -20,8 +20,8 @@ from recyclelora.errors import InputError
 from recyclelora.exchange import graph_export, timm_files
 from recyclelora.exchange.model_card import Facts, write_card
 from recyclelora.exchange.output_folder import ABOUT, FORMAT, replacing
-from recyclelora.models.backbones import BACKBONES
-from recyclelora.models.weights import Weights, sha256_of
+from recyclelora.models.pretrained_weights import Weights, sha256_of
+from recyclelora.models.timm_backbones import BACKBONES
 from recyclelora.trials.artifacts import CONFIG, HEAD, Model
 from recyclelora.trials.build import head_shape
 from recyclelora.trials.record import Record
@@ -162,7 +162,7 @@ def _header(model: Model, weights: Weights) -> dict[str, str]:
 
 
 def _about(model: Model, weights: Weights) -> dict[str, Any]:
-    """What somebody needs who has the files and not this package."""
+    """Facts that a user of the files needs who does not have this package."""
     row, config = BACKBONES[model.config.backbone.name], model.config
     height, width = config.evaluation.window
     return {

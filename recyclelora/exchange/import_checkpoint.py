@@ -1,4 +1,4 @@
-"""A checkpoint of the authors' RecycleLoRA code, of SoMA's or of Rein's -> a model's folder like a trial's.
+"""Turns a checkpoint of the authors' RecycleLoRA code, of SoMA or of Rein into a folder like that of a trial.
 
 recyclelora: adapters on the pretrained weights where these are at hand, so that they can be analysed; else merged.
 rein: its tokens on the pretrained weights, which are the file's own where it holds them.
@@ -18,14 +18,14 @@ from recyclelora.data.labels import SPACES, LabelSpace
 from recyclelora.documents import Plain, dump
 from recyclelora.errors import Absent, InputError
 from recyclelora.exchange.dinov2_names import backbone_of, from_dinov2, image_side
-from recyclelora.exchange.fold_adapters import merge_qkv, merge_recyclelora, merge_soma
+from recyclelora.exchange.foreign_adapters import transplant_recyclelora, transplant_rein
 from recyclelora.exchange.layouts import Layout, read_layout
+from recyclelora.exchange.merged_adapters import merge_qkv, merge_recyclelora, merge_soma
 from recyclelora.exchange.mmdet_names import shape_of
 from recyclelora.exchange.pickles import Checkpoint, read_checkpoint
-from recyclelora.exchange.transplants import transplant_recyclelora, transplant_rein
-from recyclelora.models.backbones import BACKBONES, build_backbone
+from recyclelora.models.pretrained_weights import resolve_weights
 from recyclelora.models.segmentor import HeadShape
-from recyclelora.models.weights import resolve_weights
+from recyclelora.models.timm_backbones import BACKBONES, build_backbone
 from recyclelora.settings import Settings
 from recyclelora.trials.artifacts import BACKBONE, CONFIG, misfits, save_model
 from recyclelora.trials.build import Identity, put_head
@@ -35,7 +35,7 @@ SIDE, PATCH = 512, 16  # of files without a backbone: what the three codes train
 
 
 class Given(NamedTuple):
-    """What is said beside the file; None: from the file, the cache or the hub."""
+    """Facts given with the file. None: taken from the file, the cache or the hub."""
 
     backbone: str | None = None
     weights: Path | None = None

@@ -1,6 +1,6 @@
-"""Which of the known codes wrote a checkpoint, from the names of its tensors; and its tensors sorted by what they are.
+"""Finds which known code wrote a checkpoint, from the names of its tensors, and sorts the tensors by their role.
 
-| layout      | told by                | adapters                                      | backbone                     |
+| layout      | recognised by          | adapters                                      | backbone                     |
 |-------------|------------------------|-----------------------------------------------|------------------------------|
 | recyclelora | `lora_{A,B}_{main,..}` | raw tensors beside each weight                | whole                        |
 | soma        | `lora_{A,B}.weight`    | under `backbone.model.`, q, k and v apart     | whole, or the biases at most |

@@ -1,6 +1,6 @@
-"""A Mask2Former head as mmdet names and shapes it -> as transformers does. The same network: same layers, same order
-of levels (coarsest first) and of sub-layers (cross-attention, self-attention, feed-forward), same GroupNorm and sine
-positions; what differs is the names, and that transformers keeps three projections of self-attention apart."""
+"""Renames a Mask2Former head from mmdet's names to those of transformers. It is the same network: same layers, same
+order of levels (coarsest first) and of sub-layers (cross-attention, self-attention, feed-forward), same GroupNorm and
+sine positions; what differs is the names, and that transformers keeps three projections of self-attention apart."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The model card of an export: what the files are, what the run behind them scored and how, and how to load each."""
+"""The model card of an export: its files and how to load them, the scores of the run, and its protocol."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.documents import dump
-from recyclelora.exchange.snippets import snippet
+from recyclelora.exchange.loading_code import snippet
 from recyclelora.methods import METHODS
 from recyclelora.trials.record import Flat, Record
 

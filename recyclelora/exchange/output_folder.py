@@ -1,4 +1,4 @@
-"""A folder that is written whole, and takes the place of an earlier one only then."""
+"""A folder that replaces an earlier one only after all of it is written."""
 
 import json
 from collections.abc import Iterator

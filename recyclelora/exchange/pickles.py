@@ -1,4 +1,4 @@
-"""The tensors of a `.pth` file that somebody else's code wrote. The one place where a pickle is read; no code in one is
+"""Reads the tensors of a `.pth` file of another code. This is the only place that reads a pickle, and no code in one is
 ever run: torch's restricted reader builds tensors, numbers, text and containers, and stops at anything else."""
 
 import re

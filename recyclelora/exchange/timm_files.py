@@ -1,4 +1,4 @@
-"""A ViT in files that timm and PEFT read by themselves, and read again as a stranger to this package would."""
+"""Writes a ViT in files that timm and PEFT read, and reads them again without this package's code."""
 
 import json
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from recyclelora.adapters.tensor_files import write_tensors
 
 WEIGHTS, CONFIG, EMBEDDINGS = "model.safetensors", "config.json", "embeddings.safetensors"
-_TOLD = ("tag", "license", "input_size", "interpolation", "crop_pct", "mean", "std", "first_conv", "classifier")
+_COPIED = ("tag", "license", "input_size", "interpolation", "crop_pct", "mean", "std", "first_conv", "classifier")
 
 
 def build_arguments(vit: nn.Module) -> dict[str, Any]:
-    """What `timm.create_model` was given for this ViT beside its name, as plain values."""
+    """The arguments of `timm.create_model` for this ViT, except its name, as plain values."""
     arguments: dict[str, Any] = json.loads(json.dumps(get_model_args(vit)))
     return arguments
 
@@ -29,9 +29,9 @@ def save_timm(vit: nn.Module, folder: Path, about: Mapping[str, str]) -> None:
     folder.mkdir(parents=True)
     write_tensors(_tensors(vit), folder / WEIGHTS, {"format": "pt", **about})
     known: Any = vit.pretrained_cfg
-    told = {key: known[key] for key in _TOLD if known.get(key) is not None}
+    copied = {key: known[key] for key in _COPIED if known.get(key) is not None}
     content = {"architecture": known["architecture"], "num_classes": 0, "num_features": vit.num_features,
-               "model_args": build_arguments(vit), "pretrained_cfg": {**told, "num_classes": 0}}
+               "model_args": build_arguments(vit), "pretrained_cfg": {**copied, "num_classes": 0}}
     (folder / CONFIG).write_text(json.dumps(content, indent=1) + "\n")
 
 

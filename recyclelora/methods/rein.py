@@ -47,36 +47,36 @@ class Rein(Method):
                              "same number, or adapter.link: false", key="tokens")
 
     def attach(self, vit: "nn.Module", *, cache: Path | None, seed: int, head_width: int) -> int:
-        from recyclelora.adapters.rein import attach_rein
+        from recyclelora.adapters.rein_tokens import attach_rein
 
         return attach_rein(vit, tokens=self.tokens, rank=self.rank, scale=self.scale, seed=seed,
                            query_width=head_width if self.link else None)
 
     def groups(self, vit: "nn.Module") -> dict[str, Group]:
         """As the authors: tokens and scale are not decayed, the linear layers are."""
-        from recyclelora.adapters.rein import rein_parameters
+        from recyclelora.adapters.rein_tokens import rein_parameters
 
         found = rein_parameters(vit)
         return {kind: Group([*found[kind].values()], self.lr_multiplier, decay)
                 for kind, decay in (("rein_tokens", 0.0), ("rein", 1.0))}
 
     def queries(self, vit: "nn.Module") -> "Callable[[], Tensor] | None":
-        from recyclelora.adapters.rein import reins_of
+        from recyclelora.adapters.rein_tokens import reins_of
 
         reins = reins_of(vit)
         return reins.queries if reins is not None and self.link else None
 
     def save(self, vit: "nn.Module", path: Path, about: Mapping[str, str]) -> None:
-        from recyclelora.adapters.rein import save_rein
+        from recyclelora.adapters.rein_tokens import save_rein
 
         save_rein(vit, path, metadata=about)
 
     def load(self, vit: "nn.Module", path: Path, *, head_width: int) -> None:
-        from recyclelora.adapters.rein import load_rein
+        from recyclelora.adapters.rein_tokens import load_rein
 
         load_rein(vit, path)
 
     def copy(self, vit: "nn.Module", path: Path) -> None:
-        from recyclelora.adapters.rein import read_rein
+        from recyclelora.adapters.rein_tokens import read_rein
 
         copy_parameters(vit, {f"reins.{name}": tensor for name, tensor in read_rein(path).items()}, path)

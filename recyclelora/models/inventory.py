@@ -9,7 +9,7 @@ import torch
 
 from recyclelora.adapters import adapt, linears
 from recyclelora.adapters.lora import WHICH, adapter_parameters
-from recyclelora.models.backbones import BACKBONES, build_backbone
+from recyclelora.models.timm_backbones import BACKBONES, build_backbone
 
 
 class Entry(NamedTuple):

@@ -7,8 +7,8 @@ from recyclelora.errors import InputError
 
 
 def encode(value: object) -> str:
-    """A plain config value as text that `decode` reads back. Text stays as it is unless it would be read as another
-    value, or some database would not keep it."""
+    """A plain config value as text that `decode` reads back. Text is unchanged, unless it would be read as another
+    value or a database would not keep it."""
     if not isinstance(value, str):
         return json.dumps(value)
     return value if value and decode(value) == value and value == clean(value) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""MLflow's own pages: the command that serves them, and the addresses of runs in them."""
+"""MLflow's web pages: the command that serves them, and the addresses of runs on them."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from recyclelora.runs.encoding import redact
 
 
 def on_server(uri: str) -> bool:
-    """Whether the store is a server, which shows its pages itself."""
+    """Whether the store is a server, which serves its own pages."""
     return urlsplit(uri).scheme in ("http", "https")
 
 

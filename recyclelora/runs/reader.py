@@ -1,4 +1,5 @@
-"""What a store tells of its sweeps: plans and statements, the trials' records and files, and the pages they are on."""
+"""Reads sweeps from a store: their plans and statements, the records and files of their trials, the addresses of
+pages."""
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from recyclelora.documents import check_name
 from recyclelora.errors import InputError
 from recyclelora.runs import mlflow_urls
 from recyclelora.runs.encoding import redact
-from recyclelora.runs.plan import PlannedCell, parse_plan
+from recyclelora.runs.planned_cells import PlannedCell, parse_plan
 from recyclelora.runs.run import (
     Decoded,
     DeletedRun,
@@ -54,7 +55,8 @@ class Reader:
             raise InputError(_damage(name, run, "plan.json is missing or damaged")) from None
 
     def statement(self, name: str) -> Statement:
-        """What the sweep's experiment states, nothing where none was given. Raises InputError for an unknown sweep."""
+        """The statement of the sweep's experiment, empty where there is none. Raises InputError for an unknown
+        sweep."""
         run = self._parent(name)
         try:
             text = self._files.read_text(run.run_id, run.files, "statement.json")

@@ -1,4 +1,4 @@
-"""The results folder: made, marked as one owner's, and locked while runs are looked up and made."""
+"""The results folder: made, given an id, and locked while a run is looked up and made."""
 
 import uuid
 from collections.abc import Iterator
@@ -28,6 +28,7 @@ def prepare(results: Path) -> str:
 
 @contextmanager
 def one_at_a_time(results: Path) -> Iterator[None]:
-    """One process at a time, so that looking for a run and making it are one act; the lock dies with its process."""
+    """Hold the lock under which a run is looked up and made, so that no two processes make the same one. The lock ends
+    with its process."""
     with locked(results / ".lock"):
         yield

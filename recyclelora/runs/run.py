@@ -1,4 +1,4 @@
-"""Runs as a store holds them: whether one has ended, which of several counts, and its record."""
+"""Runs as a store holds them: whether a run has ended, which of several runs of a trial counts, and its record."""
 
 import math
 import sys
@@ -13,7 +13,7 @@ LAYERS = "layer/"  # begins the metrics that hold one value per layer, with the 
 
 
 class Run(NamedTuple):
-    """One run of MLflow's. `params` and `metrics`, the latest value of each, are empty where only tags were read."""
+    """One run in MLflow. `params` and `metrics` (the latest value of each) are empty where only tags were read."""
 
     run_id: str
     name: str
@@ -45,7 +45,7 @@ class DeletedRun(NamedTuple):
 
 
 class Decoded(dict[str, object]):
-    """Param values by their text, each read once: thousands of runs repeat the same few."""
+    """Param values by their text. Each text is decoded once: thousands of runs repeat the same few."""
 
     def __missing__(self, text: str) -> object:
         value = decode(text)
@@ -65,12 +65,12 @@ def to_deleted(run: Run, sweep: str) -> DeletedRun:
 
 
 def age(run: Run) -> tuple[int, str]:
-    """Sorts the oldest first."""
+    """Sort key: the oldest run first."""
     return run.start_time, run.run_id
 
 
 def outcome_of(run: Run) -> Outcome | None:
-    """How a run ended; None while it has not (running, or killed and to be resumed)."""
+    """The outcome of a run; None for one that has not ended (it is running, or was killed and can be resumed)."""
     if run.status == "FAILED":
         return "failed"
     if run.status != "FINISHED":
@@ -79,12 +79,12 @@ def outcome_of(run: Run) -> Outcome | None:
 
 
 def preference(run: Run) -> tuple[int, int, str]:
-    """Sorts first, of the runs with one fingerprint, the one that counts: the oldest finished."""
+    """Sort key: of the runs with one fingerprint, the one that counts comes first, which is the oldest finished one."""
     return {"finished": 0, "pruned": 1}.get(outcome_of(run) or "", 2), *age(run)
 
 
 def by_fingerprint(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Runs by fingerprint, in each list the one that counts first."""
+    """Runs by fingerprint; the first of each list is the one that counts."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.tags.get("fingerprint", ""), []).append(run)
@@ -108,7 +108,7 @@ def to_record(run: Run, outcome: Outcome, others: Sequence[Run] = (), decoded: D
 
 
 def unbounded(value: float) -> float:
-    """SQL knows no infinity: MLflow stores the largest float in its place."""
+    """The value that MLflow was given: it stores the largest float for infinity, which SQL does not have."""
     return math.copysign(math.inf, value) if abs(value) == LARGEST else value
 
 

@@ -1,4 +1,4 @@
-"""The files of runs: logged through MLflow, and read where they lie when that is on this machine."""
+"""The files of runs: logged through MLflow, and read directly where they are on this machine."""
 
 import shutil
 import tempfile
@@ -16,7 +16,7 @@ class Files:
         self._client = client
 
     def log(self, run_id: str, name: str, path: Path) -> None:
-        """A file or a folder into the store."""
+        """Log a file or a folder to the run."""
         inside = _inside(name)
         if path.is_dir():
             self._client.log_artifacts(run_id, str(path), name)

@@ -1,4 +1,4 @@
-"""Reading the runs of an MLflow store: a database by a few read-only queries, a server by MLflow's own search.
+"""Reads the runs of an MLflow store: from a database by a few read-only queries, from a server by MLflow's search.
 
 MLflow's search takes 4 to 7 ms per run. The queries touch the latest value of each metric only, so that neither time
 nor memory grows with the points that were logged."""

@@ -1,4 +1,4 @@
-"""Tracking in MLflow, of which this is the only importer: one parent run per sweep, one run per trial's fingerprint.
+"""Tracks sweeps and trials in MLflow, which only this room imports: a parent run per sweep, a run per fingerprint.
 
 Explicit run ids only: MLflow's fluent functions and autologging keep global state, and duplicate runs on resume."""
 
@@ -19,7 +19,7 @@ from recyclelora.documents import check_name
 from recyclelora.errors import InputError
 from recyclelora.runs.encoding import check_address, clean, encode, hide, redact
 from recyclelora.runs.mlflow_urls import on_server
-from recyclelora.runs.plan import PlannedCell, dump_plan
+from recyclelora.runs.planned_cells import PlannedCell, dump_plan
 from recyclelora.runs.reader import Reader
 from recyclelora.runs.results_folder import one_at_a_time, prepare
 from recyclelora.runs.run import LAYERS, Run, outcome_of, same
@@ -278,7 +278,7 @@ def _complaint(uri: str, error: Exception, *, given: bool) -> str:
 
 
 def _create_database(results: Path) -> None:
-    """Make the database, which takes seconds, beside its place: one that is there is whole, whatever was killed."""
+    """Make the database under another name first: it takes seconds, and one under its own name is always complete."""
     if (results / "mlflow.db").exists():
         return
     with (tempfile.TemporaryDirectory(dir=results, prefix="new-store-") as folder,
@@ -317,7 +317,7 @@ def _make_experiment(client: MlflowClient, name: str, place: Path | None) -> Exp
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """While a store is opened: no long retries, no talk of migrations."""
+    """While a store is opened: few retries, and no log lines about migrations."""
     environment, retries = {name: os.environ.get(name) for name in IMPATIENT}, mlflow.store.db.utils.MAX_RETRY_COUNT
     loggers = {name: logging.getLogger(name).level for name in ("mlflow", "alembic", "urllib3")}
     os.environ.update(IMPATIENT)

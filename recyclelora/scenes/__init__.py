@@ -1,8 +1,8 @@
-"""Street scenes made from a number: pictures and exact labels in eight conditions, with no files.
+"""Street scenes rendered from a seed: images and exact labels in eight conditions, without any files.
 
-A scene is a mesh of flat polygons in perspective: `layout` says what stands where, `raster` draws it, `weather` turns
-the drawing into a picture taken by day, at night, in fog, ... The layouts of all domains follow one distribution, but
-that "city" builds another city and "camera" looks through another camera: the shift is one of appearance."""
+A scene is a mesh of flat polygons in perspective. `layout` places the objects, `raster` draws them, and `weather` turns
+the drawing into a picture taken by day, at night, in fog, ... The layouts of all domains follow one distribution,
+except that "city" builds another city and "camera" uses another camera, so the domains differ in appearance."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Houses along the street, and what closes the view at its end."""
+"""Houses along the street, and the buildings that close the view at its end."""
 
 from typing import NamedTuple
 

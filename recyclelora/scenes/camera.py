@@ -1,4 +1,4 @@
-"""The camera: from world to picture, and how a bad lens bends both picture and label."""
+"""The camera: projection from world to image, and the lens distortion of image and label."""
 
 from functools import cache
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The eight conditions, as numbers: what light there is, what is in the air, and which camera looks.
+"""The eight conditions as numbers: light, air and camera.
 
 Light is linear, 1 about that of a white wall in the sun. Pairs are ranges: each picture draws its own value."""
 

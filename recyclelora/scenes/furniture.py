@@ -1,4 +1,4 @@
-"""What stands along a street: lamps, signs, traffic lights, bollards, fences and walls."""
+"""Street furniture: lamps, signs, traffic lights, bollards, fences and walls."""
 
 from functools import cache
 

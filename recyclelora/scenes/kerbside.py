@@ -1,4 +1,4 @@
-"""What stands along the kerbs: lamps, trees, signs, bollards and traffic lights."""
+"""Objects along the kerbs: lamps, trees, signs, bollards and traffic lights."""
 
 import numpy as np
 

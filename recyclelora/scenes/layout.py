@@ -1,4 +1,4 @@
-"""What stands where: a street filled with houses, plants, furniture, traffic and people, ready to be drawn."""
+"""Places houses, plants, street furniture, traffic and people on a street."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What stands behind the pavement: houses, walls, fences, hedges and gardens."""
+"""The lots behind the pavement: houses, walls, fences, hedges and gardens."""
 
 import numpy as np
 

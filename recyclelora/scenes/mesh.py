@@ -1,4 +1,4 @@
-"""Flat polygons in space: how every thing in a scene is described before it is drawn.
+"""Meshes of flat polygons, which every object of a scene consists of.
 
 World axes in metres: x to the right of the street, y up from the road surface, z ahead. A mesh's own axes are the same,
 with its forward direction along +z."""

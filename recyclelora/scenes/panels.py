@@ -1,4 +1,4 @@
-"""The parts that vehicles are put together from. A vehicle stands at the origin and heads along +z."""
+"""The parts of vehicles. A vehicle stands at the origin and heads along +z."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""From a mesh to a picture in linear light: who covers which pixel, then texture and light for those pixels only.
+"""Draws a mesh in linear light: first the face that covers each pixel, then texture and light of those pixels only.
 
 Faces are painted in order, each with its number, at twice the native size. Depth and texture coordinates follow from
 the planes of the faces, so a pixel needs nothing but the number of its face. Pixels inside one face are shaded once,

@@ -1,4 +1,4 @@
-"""Sky, and the shadows of what stands in its light."""
+"""The sky, and the shadows of objects."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Where things are put before they are drawn: each with its distance, which orders them, and its shadow."""
+"""Objects in the order in which they are drawn: each with its distance and its shadow."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias, TypeVar

@@ -1,4 +1,4 @@
-"""The cross-section and the course of a street. Positions across are metres from its middle, to the right."""
+"""The cross-section and the course of a street. Positions across it are in metres from its middle, to the right."""
 
 from typing import NamedTuple
 

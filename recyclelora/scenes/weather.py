@@ -1,4 +1,4 @@
-"""From a bare picture to one taken in some weather: shadow, sky, lamps, haze, wet, rain, snow, and then the film."""
+"""Adds weather and light to a drawing: shadow, sky, lamps, haze, wet ground, rain, snow, and then the camera's film."""
 
 from functools import cache
 

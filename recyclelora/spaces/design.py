@@ -1,4 +1,4 @@
-"""Designs: which cells an ablation has. Each yields (label, knobs), the baseline first where there is one."""
+"""The designs of an ablation. Each yields its cells as (label, knobs), the baseline first where there is one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,7 +9,7 @@ BASELINE = "baseline"
 
 
 def one_factor(values: Mapping[str, Sequence[Plain]], base: Mapping[str, Plain]) -> Iterator[tuple[str, Knobs]]:
-    """The base config, then one change at a time: each value of each key that the base does not have already."""
+    """The base config, then one change at a time: each value of each key, except the value that the base has."""
     yield BASELINE, {}
     for key, some in values.items():
         for value in some:
@@ -18,14 +18,15 @@ def one_factor(values: Mapping[str, Sequence[Plain]], base: Mapping[str, Plain])
 
 
 def leave_one_out(components: Mapping[str, Knobs]) -> Iterator[tuple[str, Knobs]]:
-    """The base config with all its components, then without each; the knobs of a component take it out."""
+    """The base config with all its components, then without one of them at a time. The knobs of a component remove
+    it."""
     yield BASELINE, {}
     for name, knobs in components.items():
         yield f"without {name}", dict(knobs)
 
 
 def add_one_in(components: Mapping[str, Knobs]) -> Iterator[tuple[str, Knobs]]:
-    """The bare base config, then with each component alone, then with all; the knobs of a component put it in."""
+    """The base config without components, then with each one alone, then with all. The knobs of a component add it."""
     yield BASELINE, {}
     for name, knobs in components.items():
         yield f"with {name}", dict(knobs)
@@ -34,7 +35,7 @@ def add_one_in(components: Mapping[str, Knobs]) -> Iterator[tuple[str, Knobs]]:
 
 
 def label_of(knobs: Mapping[str, Plain]) -> str:
-    """A cell's label, from its knobs: `init=rrqr, main.rank=8`. Keys lose their first part."""
+    """The label of a cell, made of its knobs: `init=rrqr, main.rank=8`. The first part of each key is left out."""
     return ", ".join(f"{key.partition('.')[2] or key}={_short(value)}" for key, value in knobs.items()) or "base"
 
 

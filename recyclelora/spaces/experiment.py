@@ -1,4 +1,4 @@
-"""What makes a space file an experiment: the base that it runs on, and the claim that its tables are to decide."""
+"""The keys that make a space file an experiment: its bases, and the claim that its tables decide."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +14,8 @@ AROUND = ("one_factor", "leave_one_out", "add_one_in")  # designs around a cell 
 
 
 def choose_base(document: Document, at: str | None) -> tuple[Document, str]:
-    """The document as it reads at one of its bases, and that base's name: what stands under `at: NAME:` takes the place
-    of the same key above. The first base where none is asked for; a file without `at:` is as it is, with name ""."""
+    """The document at one of its bases, and the name of the base. Keys under `at: NAME:` replace the same keys at the
+    top. Without `at` the first base is taken. A file without `at:` is returned unchanged, with the name ""."""
     bases = document.data.get("at")
     if "at" not in document.data:
         if at is not None:

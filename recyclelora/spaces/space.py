@@ -1,6 +1,6 @@
-"""A space: what may vary, over which seeds. `expand` turns a design into configs; a search (tpe) asks for them one at a
-time through `suggest`. A YAML file with the key names of W&B sweeps: under `search_spaces/`, or, where it states a
-claim, under `experiments/`."""
+"""A space: which settings vary, and over which seeds. `expand` turns a design into configs; a search (tpe) asks for one
+config at a time through `suggest`. Its file is YAML with the key names of W&B sweeps, under `search_spaces/`, or under
+`experiments/` where it states a claim."""
 
 import hashlib
 import math
@@ -47,7 +47,7 @@ class Asha(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """How much of a design may be run: so many trials, or so many hours on the whole cluster."""
+    """A limit to a design: a number of trials, or of hours on the whole cluster."""
 
     unit: Literal["trials", "hours"]
     amount: float
@@ -56,7 +56,7 @@ class Budget(NamedTuple):
 @dataclass(frozen=True)
 class Space:
     """`settings` are the base config's differences from the defaults, `at` the name of that base where the file has
-    several. `cells` are named outright, `components` what leave_one_out and add_one_in take out and put in."""
+    several. `cells` are named in the file; `components` are what leave_one_out removes and add_one_in adds."""
 
     name: str
     path: Path
@@ -96,7 +96,7 @@ class Space:
         return f"{name}-{self.digest()[:6]}" if self.method == "tpe" else name
 
     def digest(self) -> str:
-        """Names what a search searches: two spaces with one digest may share a study."""
+        """A hash of what a search varies. Two spaces with the same digest may share a study."""
         base = identity(self.settings.override({"seed": self.seeds[0]}, "").resolve())
         content = repr((self.parameters, self.metric, self.goal, base))
         return hashlib.sha256(content.encode()).hexdigest()[:12]
@@ -117,7 +117,7 @@ class Planned(NamedTuple):
 def expand(space: Space) -> Iterator[Planned]:
     """The trials of a design, seed by seed so that an interrupted sweep has whole replicates.
 
-    Raises InputError when two cells come to the same config: a knob that changes nothing makes a false table."""
+    Raises InputError when two cells have the same config: a knob that changes nothing makes a false table."""
     cells = list(cells_of(space))
     seen: dict[str, str] = {}
     for cell, knobs in cells:
@@ -132,7 +132,7 @@ def expand(space: Space) -> Iterator[Planned]:
 
 
 def cells_of(space: Space) -> Iterator[tuple[str, Knobs]]:
-    """Label and knobs of every cell, the baselines first. Raises InputError for a space that holds too few points."""
+    """Label and knobs of every cell, the baselines first. Raises InputError for a space with too few points."""
     yield from space.baselines.items()
     match space.method:
         case "grid":
@@ -177,7 +177,7 @@ def _grid(space: Space, parameters: tuple[Parameter, ...], chosen: Knobs) -> Ite
 
 
 def suggest(space: Space, choose: Callable[[Parameter], Plain]) -> Knobs:
-    """One point of the space: `choose` picks a value for each knob that exists given the knobs before it."""
+    """One point of the space. `choose` picks a value for each knob that exists, given the knobs before it."""
     chosen: Knobs = {}
     base = _base(space)
     for parameter in space.parameters:

@@ -1,5 +1,5 @@
-"""Reading a space file or an experiment: every key checked, every complaint with file, line and key (key names as in
-W&B sweeps)."""
+"""Reads the file of a space or an experiment. Every key is checked, and every error names file, line and key. The key
+names are those of W&B sweeps."""
 
 import itertools
 import math
@@ -73,7 +73,7 @@ def read_space(path: Path, overrides: Mapping[str, Plain] | None = None, at: str
 
 
 def _before(path: Path, document: Document, at: str, overrides: Mapping[str, Plain] | None) -> Space | None:
-    """The base of the same file whose trials come first: `after: NAME`."""
+    """The base of the same file whose trials have to be run first: `after: NAME`."""
     name = document.data.get("after")
     if "after" not in document.data:
         return None
@@ -102,8 +102,8 @@ def _check(space: Space) -> None:
             raise InputError(f"{where('early_terminate')}: early_terminate: a {space.method} is an ablation, its cells "
                              "get equal budgets; leave it out, or use method: random or tpe")
         if space.run_cap is not None:
-            raise InputError(f"{where('run_cap')}: run_cap: a {space.method} runs all its cells; leave it out, or set "
-                             "a budget")
+            raise InputError(f"{where('run_cap')}: run_cap: method {space.method} runs all its cells; leave it out, "
+                             "or set a budget")
     elif space.run_cap is None:
         raise InputError(f"{where('method')}: method {space.method} needs run_cap, the number of trials")
     if space.method == "tpe" and len(space.seeds) > 1:
@@ -133,7 +133,8 @@ def _check(space: Space) -> None:
 
 
 def _check_protocol(space: Space) -> None:
-    """No table may mix protocols or selection rules, so no design may: better said before anything is trained."""
+    """Refuse a design whose cells differ in protocol or selection rule: no table may mix them, so none should be
+    trained."""
     for path in space.document.lines:
         key = path[-1]
         if path[0] in VARYING and "when" not in path and key.startswith("evaluation."):
@@ -142,7 +143,7 @@ def _check_protocol(space: Space) -> None:
 
 
 def _check_design(space: Space) -> None:
-    """The keys that list what a design varies: there is one, and it is the design's own."""
+    """Check that the file lists what varies under the one key that its method reads."""
     where = space.document.where
     own = {"cells": "cells", "leave_one_out": "components", "add_one_in": "components"}.get(space.method, "parameters")
     for key, found in (("parameters", space.parameters), ("cells", space.cells), ("components", space.components)):
@@ -154,7 +155,7 @@ def _check_design(space: Space) -> None:
         raise InputError(f"{where('parameters')}: parameters: `when:` means nothing with one_factor, where one knob "
                          "changes at a time")
     if "baseline" in space.document.data and space.method in (*AROUND, "tpe", "random"):
-        raise InputError(f"{where('baseline')}: baseline: a {space.method} has its own; leave it out")
+        raise InputError(f"{where('baseline')}: baseline: method {space.method} has its own; leave it out")
     if space.method == "tpe" and (wrong := [key for key in ABLATION if key in space.document.data]):
         raise InputError(f"{where(wrong[0])}: {wrong[0]}: belongs to an ablation, and a search is none; leave it out")
 

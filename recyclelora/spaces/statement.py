@@ -1,4 +1,4 @@
-"""What an experiment states: the part of its file that its tables need, kept with its sweep as `statement.json`."""
+"""The statement of an experiment: the part of its file that its tables need. The sweep keeps it as `statement.json`."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ TIERS = ("paper-copy", "readme", "figure", "note")  # where a published number w
 
 
 class Target(NamedTuple):
-    """A published number beside which a cell's own is put: mIoU in %, with its source and its tier."""
+    """A published number, to be printed beside that of a cell: mIoU in %, with its source and its tier."""
 
     cell: str
     metric: str
@@ -21,7 +21,7 @@ class Target(NamedTuple):
 
 
 class Expectation(NamedTuple):
-    """The claim, so that it can fail: cell `better` scores above cell `worse` in an mIoU or a measure of adapters."""
+    """What the claim expects: cell `better` scores above cell `worse`, in an mIoU or in a measure of the adapters."""
 
     better: str
     worse: str

@@ -1,4 +1,4 @@
-"""Which trials come first, and which are left out when there is not time for all: those that decide the claim first."""
+"""Orders trials so that those that decide the claim come first, and leaves out those beyond the budget."""
 
 from collections.abc import Sequence
 
@@ -53,7 +53,7 @@ def _affordable(planned: Sequence[Planned], budget: Budget, estimate: Estimate |
     if budget.unit == "trials":
         return min(len(planned), int(budget.amount))
     if estimate is None:
-        raise InputError("budget: hours cannot be counted before trials were timed; say how many trials")
+        raise InputError("budget: hours cannot be counted before trials are timed; give the budget in trials")
     ends = finish_times(map(estimate.seconds, (trial.config for trial in planned)), estimate.slots)
     return sum(1 for end in ends if end <= 3600 * budget.amount)  # ends never decrease: these are the first
 

@@ -22,8 +22,8 @@ from recyclelora.spaces.statement import Statement, dump_statement
 from recyclelora.sweeps import budget, sweep
 from recyclelora.sweeps.display import Board, Display
 from recyclelora.sweeps.sweep import Job
-from recyclelora.trials import analysis, build
-from recyclelora.trials.analysis import read_analysis, series_of
+from recyclelora.trials import analysis_files, build
+from recyclelora.trials.analysis_files import read_analysis, series_of
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.second_stage import check_start
@@ -270,7 +270,7 @@ class Bookkeeper:
 
 IMPORTANCES = "importances.json"  # of a search's knobs, in its parent run
 ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusions.safetensors", "panels",
-             *analysis.FILES)
+             *analysis_files.FILES)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The table of adapters: what training has made of them, beside how they began."""
+"""The table of adapters: their measures after training, beside those at the start."""
 
 from collections.abc import Sequence
 

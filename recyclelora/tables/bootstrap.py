@@ -1,4 +1,4 @@
-"""Test-set noise: what another draw of test images would have given, kept apart from the noise of seeds."""
+"""The noise of the test images, by bootstrap over images. It is reported apart from the noise of seeds."""
 
 import math
 from collections.abc import Sequence

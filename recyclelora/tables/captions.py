@@ -1,4 +1,4 @@
-"""What has to be said beneath a table: how its numbers were taken, from what, and what is missing from them."""
+"""The captions of tables: protocol, data, weights and code behind the numbers, and which runs are missing."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,11 +1,11 @@
-"""Records -> cells: which runs make which row. Everything that is said of an ablation is said of these."""
+"""Groups records into cells: the runs behind each row. Every statement about an ablation is about these."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from recyclelora.errors import InputError
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.trials.record import Flat, Record
 
 NEVER_MIXED = {"protocol": "evaluation protocols", "selection": "selection rules"}  # tag -> what it is

@@ -1,4 +1,4 @@
-"""Cells against cells, paired by seed: the differences of a sweep from its baseline, and what becomes of its claim."""
+"""Compares cells, paired by seed: differences from the baseline, and the verdict on the claim."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence

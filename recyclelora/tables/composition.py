@@ -1,4 +1,4 @@
-"""A sweep's runs and what was derived from them -> the figures and the page that show it."""
+"""Makes the figures and the page of a sweep from its runs and tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import compare, judge, metrics_compared
 from recyclelora.tables.effects import cross
 from recyclelora.tables.formats import Link
+from recyclelora.tables.html_page import Page, Panel, Plate, changes_of, costs_of, lines_of
 from recyclelora.tables.measures import recorded
-from recyclelora.tables.report import Page, Panel, Plate, changes_of, costs_of, lines_of
 from recyclelora.tables.results import chance_of
 from recyclelora.tables.sheet import Sheet
-from recyclelora.trials.analysis import Analysis
+from recyclelora.trials.analysis_files import Analysis
 from recyclelora.trials.record import Record
 
 PROFILED = {"rank_efficiency": "Rank efficiency", "drift_norm": "Drift"}  # drawn layer by layer
@@ -129,5 +129,5 @@ def _draw_adapters(cells: Sequence[Cell], analyses: Mapping[str, Analysis], aske
             for seed, record in [each for each in cell.finished.items() if each[1].fingerprint in analyses][:1]:
                 matrices = analyses[record.fingerprint].cosines
                 if matrices:
-                    drawing = figures.cosines({name: matrix.numpy() for name, matrix in matrices.items()})
+                    drawing = figures.cosines(matrices)
                     yield Plate(f"Cosines within the factors: {cell.label}, seed {seed}", drawing)

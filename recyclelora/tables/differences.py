@@ -1,4 +1,4 @@
-"""The table of differences: every cell minus the baseline, paired by seed, and how much of that is noise."""
+"""The table of differences: every cell minus the baseline, paired by seed, with intervals."""
 
 import math
 import statistics

@@ -1,5 +1,4 @@
-"""The table of effects: what each factor of a grid does, averaged over the others, and whether factors depend on each
-other."""
+"""The table of effects: the main effect of each factor of a grid, averaged over the others, and their interactions."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the tables and pages of a sweep rest on, fetched from the store. It changes nothing there."""
+"""Fetches everything that the tables and the page of a sweep need from the store. It changes nothing there."""
 
 import hashlib
 import json
@@ -12,17 +12,17 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from recyclelora.errors import InputError
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.reader import Reader
 from recyclelora.runs.run import DeletedRun, Sweep
 from recyclelora.spaces.statement import Statement
-from recyclelora.tables import tables
+from recyclelora.tables import sweep_sheets
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.differences import Confusions
 from recyclelora.tables.formats import Link
-from recyclelora.tables.report import Panel
+from recyclelora.tables.html_page import Panel
 from recyclelora.tables.sheet import RunRef, Sheet
-from recyclelora.trials.analysis import FILES, PICTURE, Analysis, read_analysis
+from recyclelora.trials.analysis_files import FILES, PICTURE, Analysis, read_analysis
 from recyclelora.trials.record import Record
 
 
@@ -37,7 +37,7 @@ class Evidence(NamedTuple):
     importances: dict[str, float]
 
     def sheets(self, confusions: Confusions | None = None) -> list[Sheet]:
-        return tables.build(self.sweep, self.plan, self.records, self.statement, confusions, self.deleted,
+        return sweep_sheets.build(self.sweep, self.plan, self.records, self.statement, confusions, self.deleted,
                             self.importances)
 
 

@@ -1,4 +1,4 @@
-"""Factorial designs: what each factor does on average, and whether it depends on another."""
+"""Factorial designs: the main effect of each factor, and the interactions between factors."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product

@@ -1,4 +1,4 @@
-"""Which leads in a table are more than noise: only those are marked."""
+"""Finds the leads in a table that are more than noise. Only those are marked."""
 
 import statistics
 from collections.abc import Mapping, Sequence

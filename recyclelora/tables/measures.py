@@ -1,4 +1,4 @@
-"""The metrics that a table has columns for: their order, their names in print, and what each was measured on."""
+"""The metrics in the columns of tables: their order, their printed names, and what each was measured on."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How small a difference can be seen at all: the noise of one cell over its seeds, and what it hides."""
+"""The smallest difference that a design can detect, from the noise of one cell over its seeds."""
 
 import math
 from collections.abc import Mapping, Sequence

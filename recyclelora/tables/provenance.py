@@ -1,11 +1,11 @@
-"""The way back from a number in a table to the runs that it rests on."""
+"""Finds the runs behind a number in a table."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.run import Sweep
 from recyclelora.spaces.statement import Statement
 from recyclelora.tables.cells import Cell, group

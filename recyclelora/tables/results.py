@@ -1,4 +1,4 @@
-"""The table of results: what each cell scored, and which leads are more than noise."""
+"""The table of results: the scores of each cell, with marks on leads that are more than noise."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The table of a search: its trials, the best first. Single runs, ranked by what they were chosen for."""
+"""The table of a search: its trials, the best first. They are single runs, ranked by the metric that chose them."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A table as content, before any format: columns, rows of entries, and the runs behind each row."""
+"""A table independent of its format: columns, rows of entries, and the runs behind each row."""
 
 import math
 from dataclasses import dataclass

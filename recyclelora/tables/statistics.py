@@ -1,4 +1,4 @@
-"""What several seeds say of a mean and of a difference: the gains studied here are smaller than a seed's noise."""
+"""Statistics of means and differences over seeds. The gains studied here are smaller than the noise of a seed."""
 
 import math
 import statistics

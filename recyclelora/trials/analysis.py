@@ -1,20 +1,18 @@
-"""What training made of the adapters: numbers per layer and in summary, and a picture of what they change in features.
+"""Analysis of trained adapters: measures per layer and in summary, and a picture of the change that they make in
+features.
 
-A trial ends with it; trials that ended before it existed are analysed from what they left. It changes no model and
-draws no random number."""
+A trial ends with it. A finished trial without one is analysed from its files. The analysis changes no model and draws
+no random number."""
 
 import io
-import json
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 import torchvision.transforms.v2.functional as F
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 
@@ -25,27 +23,18 @@ from recyclelora.data.contact_sheet import FAINT, GAP, INK, LINE, PAPER, TEXT, P
 from recyclelora.data.datasets import DomainData, Sample, open_domain
 from recyclelora.data.labels import Size
 from recyclelora.data.transforms import normalise
-from recyclelora.errors import Absent, InputError
-from recyclelora.models.backbones import BACKBONES
+from recyclelora.errors import Absent
 from recyclelora.models.pyramid import block_features
 from recyclelora.models.segmentor import Segmentor
+from recyclelora.models.timm_backbones import BACKBONES
 from recyclelora.training.evaluation import fit_inside
+from recyclelora.trials.analysis_files import PICTURE, Analysis, write_numbers
 from recyclelora.trials.artifacts import load_model
-from recyclelora.writing import write_bytes, write_text
+from recyclelora.writing import write_bytes
 
-NUMBERS, COSINES, PICTURE = FILES = ("analysis.json", "analysis.safetensors", "feature_change.png")
 NOTE = "F(adapters) - F(the named ones back at their start, the others as trained), last block: 3 principal components"
 Removed = Literal["main", "sub", "both"]
 _T = TypeVar("_T")
-
-
-class Analysis(NamedTuple):
-    """Names are those of a record: `adapter/<measure>/<which>` after training, `adapter_start/...` at the start, with
-    the measures of `adapters.DEFINITIONS`. All empty for a frozen backbone."""
-
-    summary: dict[str, float]  # means over the layers
-    layers: list[tuple[str, dict[str, float]]]  # by name, in the model's order
-    cosines: dict[str, Tensor]  # a_main, b_main, a_sub, b_sub, start/a_main, ...: |cos| (r, r), mean over the layers
 
 
 def analyse(vit: nn.Module) -> Analysis:
@@ -55,45 +44,21 @@ def analyse(vit: nn.Module) -> Analysis:
               for (name, now), (_, before) in zip(end, start, strict=True)]
     summary = _prefixed("adapter/", summarise(end)) | _prefixed("adapter_start/", summarise(start))
     cosines = mean_cosines(vit) | _prefixed("start/", mean_cosines(vit, start=True))
-    return Analysis(summary, layers, {name: cosines[name].float() for name in sorted(cosines)})
+    return Analysis(summary, layers, {name: cosines[name].float().cpu().numpy() for name in sorted(cosines)})
 
 
 def keep_analysis(segmentor: Segmentor, config: Config, data: DomainData | None, folder: Path) -> Analysis:
-    """Analyse, and write the FILES into a trial's folder; the picture needs `data`. For a frozen backbone nothing."""
+    """Analyse, and write FILES into a trial's folder; the picture needs `data`. Nothing is written for a frozen
+    backbone."""
     analysis = analyse(segmentor.vit)
     if not analysis.layers:
         return analysis
-    named = [{"name": name, **numbers} for name, numbers in analysis.layers]
-    content = json.dumps({"summary": analysis.summary, "layers": named}, indent=1, allow_nan=False)
-    write_text(folder / NUMBERS, content)
-    write_bytes(folder / COSINES, save(analysis.cosines))
+    write_numbers(analysis, folder)
     if data is not None:
         picture = io.BytesIO()
         draw_feature_change(segmentor, config, data).save(picture, "PNG")
         write_bytes(folder / PICTURE, picture.getvalue())
     return analysis
-
-
-def read_analysis(folder: Path) -> Analysis | None:
-    """The analysis in a trial's folder (or one its artifacts were fetched to), None where there is none. Raises
-    InputError for a damaged one."""
-    try:
-        content = json.loads((folder / NUMBERS).read_text())
-        layers = [(layer.pop("name"), layer) for layer in content["layers"]]
-        cosines = dict(sorted(load((folder / COSINES).read_bytes()).items()))
-        return Analysis(content["summary"], layers, cosines)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
-        raise InputError(f"{folder}: {NUMBERS} or {COSINES} is damaged ({error}); delete both and analyse it "
-                         "again") from None
-
-
-def series_of(analysis: Analysis) -> dict[str, list[float]]:
-    """`<measure>/<which>` -> its values after training, layer by layer: those that every layer has."""
-    names = [name for name in (analysis.layers[0][1] if analysis.layers else {}) if name.startswith("adapter/")]
-    return {name.removeprefix("adapter/"): [numbers[name] for _, numbers in analysis.layers] for name in names
-            if all(name in numbers for _, numbers in analysis.layers)}
 
 
 def analyse_finished(folder: Path, cache: Path, data_root: Path | None = None) -> Analysis:

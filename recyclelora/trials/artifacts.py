@@ -1,4 +1,4 @@
-"""What a trial leaves for others: its model as safetensors files beside its config, and how to load it again."""
+"""Saves the model of a trial as safetensors files beside its config, and loads it again."""
 
 import json
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from recyclelora.adapters.tensor_files import write_tensors
 from recyclelora.config import Config
 from recyclelora.data.labels import SPACES, Grouping, LabelSpace
 from recyclelora.errors import InputError
-from recyclelora.models.backbones import build_backbone
+from recyclelora.models.pretrained_weights import Weights, resolve_weights
 from recyclelora.models.segmentor import Segmentor
-from recyclelora.models.weights import Weights, resolve_weights
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.settings import read_settings
 from recyclelora.trials.build import Identity, find_weights, put_head
 

@@ -19,9 +19,9 @@ from recyclelora.data.transforms import Recipe, check_recipe
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.methods import Method
-from recyclelora.models.backbones import BACKBONES, build_backbone
+from recyclelora.models.pretrained_weights import Weights, resolve_weights
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
-from recyclelora.models.weights import Weights, resolve_weights
+from recyclelora.models.timm_backbones import BACKBONES, build_backbone
 from recyclelora.training.execution import compile_blocks, recompute_activations
 from recyclelora.trials.paths import Paths
 

@@ -1,4 +1,4 @@
-"""The device that a trial runs on: its name, and how much memory was needed there."""
+"""The device that a trial runs on: its name, its arithmetic and its peak memory."""
 
 import contextlib
 import re
@@ -27,8 +27,8 @@ def num_workers(given: int | None, cpus: float, device: torch.device) -> int:
 
 
 def arithmetic_of(device: torch.device) -> str:
-    """What float32 means there. torch's defaults are kept, which the authors' code keeps too: on a GPU products of
-    matrices are true float32, and convolutions may use TF32 (10 bits of mantissa)."""
+    """What float32 means on a device. torch's defaults are kept, as in the authors' code: on a GPU, matrix products are
+    true float32, and convolutions may use TF32 (10 bits of mantissa)."""
     if device.type != "cuda":
         return "float32"
     matrices = "TF32" if torch.backends.cuda.matmul.allow_tf32 else "float32"
@@ -58,6 +58,6 @@ def peak_memory(device: torch.device) -> int:
 
 
 def wait_for(device: torch.device) -> None:
-    """Until what was asked of the device is done."""
+    """Wait until the device has done its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""The curve of a trial: what was measured at which iteration, one JSON line each, kept beside its checkpoints."""
+"""The curve of a trial: the metrics of each iteration that reported some, as JSON lines beside its checkpoints."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""In which label space each domain of a trial is scored and what becomes of its classes: one tag, which tables read."""
+"""The label space in which each domain of a trial is scored, and the mapping of its classes: one tag, read by
+tables."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,11 +1,11 @@
-"""Where things are on this machine. Light, so that a verb that only asks where does not wait for torch."""
+"""The folders of a call. This module imports nothing heavy, so that verbs can read it at once."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 
 class Paths(NamedTuple):
-    """Where things are on this machine: absolute paths, no part of a trial's identity."""
+    """Absolute paths on this machine. They are no part of a trial's fingerprint."""
 
     results: Path
     cache: Path

@@ -1,4 +1,4 @@
-"""How the numbers of a trial are taken: at which size, through which windows, in which label space."""
+"""The protocol of a trial's scores: image size, windows and label space."""
 
 from recyclelora.config import Config
 from recyclelora.data.labels import Common, LabelSpace, common_space

@@ -1,4 +1,4 @@
-"""What one finished trial is worth: the record that a trial returns, tracking stores and tables read."""
+"""The record of a trial: the trial returns it, the store keeps it, and tables read it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Scoring a trial's model: which domains when, and what is kept of it."""
+"""Scores the model of a trial: which domains are scored when, and which files are kept."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ from recyclelora.data.contact_sheet import Row, draw_sheet
 from recyclelora.data.datasets import LabelledImages
 from recyclelora.data.evaluation_sizes import size_of
 from recyclelora.data.labels import Common, Image, Label
-from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.segmentor import Segmentor
+from recyclelora.models.timm_backbones import BACKBONES
 from recyclelora.training.evaluation import ImageResult, Inference, evaluate, predict, summarise
 from recyclelora.trials.build import Domains
 from recyclelora.trials.protocol import commons

@@ -1,4 +1,4 @@
-"""A trial that begins where another ended: the second stage of a training in two."""
+"""A trial that starts from the weights of another: the second stage of a training in two stages."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Which of a trial's scored moments becomes its model: `last` (the end of training), `source_val` (best on the source's
-val split), `oracle` (best on the test domains: reported by its name, never silently)."""
+"""Selects the checkpoint that becomes the model of a trial: `last` (the end of training), `source_val` (the best on the
+source's val split) or `oracle` (the best on the test domains, and always named so)."""
 
 import math
 from collections.abc import Mapping

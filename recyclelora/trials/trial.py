@@ -80,7 +80,7 @@ def read_record(folder: Path) -> Record | None:
 
 
 def tags_of(config: Config, identity: Identity, domains: Domains) -> dict[str, str]:
-    """What a table must know of a run beside its metrics."""
+    """Tags of a run: the facts that tables need in addition to its metrics."""
     return {"fingerprint": identity.fingerprint, "seed": str(config.seed), "protocol": protocol(config),
             "selection": config.evaluation.selection, **label_tags(domains.train.space, scored_spaces(domains)),
             "weights_sha256": identity.weights.sha256, "weights_source": identity.weights.source,

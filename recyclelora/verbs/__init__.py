@@ -1,21 +1,34 @@
-"""What each verb of the command line does: read, call the rooms, print. Each returns its exit code."""
+"""The verbs of the command line. A verb is one file here, named as it is, with three names: HELP (one line),
+`add_arguments(parser)` and `run(given)`, which returns the exit code. Every call of the command line imports all these
+files, so at their top they import only what is light (argparse, errors, paths); `run` imports what it needs. The other
+modules of this folder are what verbs share, or the longer part of one verb."""
 
 import argparse
-from collections.abc import Callable
+import keyword
+from collections.abc import Iterator
 from importlib import import_module
+from typing import Protocol, cast
 
-# verb -> the module and the function in it. Only that one is imported: `data` and `status` should not wait for timm
-WHERE = {
-    "analyse": "results.analyse", "backbones": "backbones.backbones", "data": "data.data",
-    "evaluate": "scoring.evaluate", "explain": "results.explain", "export": "exports.export",
-    "import": "imports.import_model", "noise": "sweeping.noise", "plan": "sweeping.plan",
-    "predict": "predicting.predict", "report": "results.write_report", "show": "show.show",
-    "status": "sweeping.status", "sweep": "sweeping.sweep", "tables": "results.tables", "train": "models.train",
-    "ui": "look.ui", "weights": "look.weights",
-}
+NAMES = ("sweep", "train", "evaluate", "predict", "export", "import", "plan", "noise", "status", "tables", "explain",
+         "report", "analyse", "show", "backbones", "weights", "data", "ui")  # in the order of the help
 
 
-def find_verb(name: str) -> Callable[[argparse.Namespace], int]:
-    module, _, function = WHERE[name].partition(".")
-    found: Callable[[argparse.Namespace], int] = getattr(import_module(f"recyclelora.verbs.{module}"), function)
-    return found
+class Verb(Protocol):
+    """What the file of a verb holds."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, given: argparse.Namespace) -> int: ...
+
+
+def load_verb(name: str) -> Verb:
+    """The module of a verb. The file of a verb that is a keyword of Python is named with an underscore: import_.py."""
+    module = f"{name}_" if keyword.iskeyword(name) else name
+    return cast(Verb, import_module(f"recyclelora.verbs.{module}"))
+
+
+def load_verbs() -> Iterator[tuple[str, Verb]]:
+    for name in NAMES:
+        yield name, load_verb(name)

@@ -1,4 +1,4 @@
-"""What the verbs share: the console, where things are, and the store that is there already."""
+"""Shared by the verbs: the console, progress bars, the paths of this call, and the store of its runs."""
 
 import argparse
 from collections.abc import Iterable, Iterator
@@ -12,12 +12,12 @@ from recyclelora.errors import InputError
 from recyclelora.trials.paths import Paths
 
 CONSOLE = Console(soft_wrap=True)
-ERRORS = Console(stderr=True, soft_wrap=True)  # for what is no result, so that --json stays JSON
+ERRORS = Console(stderr=True, soft_wrap=True)  # for news and complaints, so that the output of --json stays JSON
 Item = TypeVar("Item")
 
 
 def watched(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """The items, with a bar on the terminal's error stream while they come; nothing where there is no terminal."""
+    """The items, under a progress bar on the error stream; without a terminal there is no bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -25,7 +25,7 @@ def watched(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
 
 def paths_of(given: argparse.Namespace) -> Paths:
-    """Absolute paths, command line before environment before default."""
+    """Absolute paths. The command line overrides the environment, and the environment the defaults."""
     results = given.results.resolve()
     cache = given.environment["RECYCLELORA_CACHE"]
     root = given.data_root or given.environment["DATA_ROOT"]
@@ -34,10 +34,10 @@ def paths_of(given: argparse.Namespace) -> Paths:
 
 
 def open_existing(given: argparse.Namespace) -> Any:
-    """The tracker on the runs that there are. Raises InputError where there are none."""
-    from recyclelora.runs.tracking import Tracker
-
+    """The tracker on existing runs. Raises InputError where there are none."""
     paths, uri = paths_of(given), given.environment["MLFLOW_TRACKING_URI"]
     if uri is None and not (paths.results / "mlflow.db").exists():
         raise InputError(f"{paths.results}: holds no runs yet; run a sweep first, or name another folder (--results)")
+    from recyclelora.runs.tracking import Tracker  # takes seconds, so after what can be refused without it
+
     return Tracker.open(paths.results, uri=uri)

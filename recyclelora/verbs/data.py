@@ -1,247 +1,43 @@
-"""`data`: which domains there are, whether what is on disk is whole and sound, and what must be made of it first."""
+"""`data`: list the domains, check the files of some, or prepare the files that they are read from."""
 
 import argparse
-import json
-import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
-from recyclelora import scenes
-from recyclelora.data.contact_sheet import Row, draw_sheet
-from recyclelora.data.datasets import DOMAINS, DomainData, check_split, find_folder, find_set, open_domain
-from recyclelora.data.declared import declarations
-from recyclelora.data.inspection import Census, inspect
-from recyclelora.data.labels import CITYSCAPES19, IGNORE, Size
-from recyclelora.data.sets.dataset import DataSet
-from recyclelora.documents import nearest
 from recyclelora.errors import InputError
-from recyclelora.trials.paths import Paths
-from recyclelora.verbs.console import CONSOLE, ERRORS, paths_of, watched
-from recyclelora.verbs.preparing import prepare_data
-from recyclelora.verbs.progress import fingerprint_of
+from recyclelora.verbs.arguments import add_json, positive
 
+HELP = "list the domains, check the files of some, or prepare them"
 ACTIONS = ("check", "prepare")
-OWN = "Apache-2.0"  # of what is rendered here, as of the code
-SHOWN, MOST_SIZES = 8, 3  # samples on a contact sheet, sizes that are listed before they are only counted
-WORKERS = max(1, min(16, os.cpu_count() or 1))
 
 
-class Part(NamedTuple):
-    """One split of a domain as it was found; `fingerprint` is empty where a file could not be read."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="*", metavar="[check|prepare] DOMAIN",
+                        help="`check DOMAIN ...` reads every file and reports what is wrong; `prepare DOMAIN ...` "
+                             "makes the copies and labels that are read from then on; without words, all domains are "
+                             "listed")
+    parser.add_argument("--split", default=None, help="this split alone [all]")
+    parser.add_argument("--images", type=positive, default=None, metavar="N",
+                        help="check at most N images of each split [all]")
+    parser.add_argument("--sheet", type=Path, default=None, metavar="PNG", help="draw some samples into this file")
+    add_json(parser)
 
-    data: DomainData
-    official: int | None
-    census: Census
-    fingerprint: str
 
+def run(given: argparse.Namespace) -> int:
+    from recyclelora.documents import nearest
+    from recyclelora.verbs.console import paths_of
+    from recyclelora.verbs.data_check import check_domains, list_domains
 
-def data(given: argparse.Namespace) -> int:
     words = list(given.what)
     action = words.pop(0) if words and words[0] in ACTIONS else "check"
     if not given.what:
-        return _list(paths_of(given), as_json=given.json)
+        return list_domains(paths_of(given), as_json=given.json)
     named = given.what[0] in ACTIONS
     if not words or (len(words) > 1 and not named):
         near = "" if named else nearest(given.what[0], ACTIONS)
         raise InputError(f"data {' '.join(given.what)}: expected `data check DOMAIN` or `data prepare DOMAIN`{near}")
     domains = list(dict.fromkeys(words))
     if action == "prepare":
+        from recyclelora.verbs.data_preparation import prepare_data
+
         return max(prepare_data(domain, given) for domain in domains)
-    return _check(domains, given)
-
-
-def _list(paths: Paths, *, as_json: bool) -> int:
-    rows = [_describe(domain, paths) for domain in {**DOMAINS, **declarations(paths.data_root)}]
-    if as_json:
-        print(json.dumps(rows, indent=1))
-        return 0
-    splits = list(dict.fromkeys(split for row in rows for split in row["splits"]))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("domain", no_wrap=True)
-    for split in splits:
-        table.add_column(split, justify="right")
-    table.add_column("labels")
-    table.add_column("here")
-    for row in rows:
-        counts = [row["splits"].get(split, "") for split in splits]
-        table.add_row(row["domain"], *("?" if count is None else f"{count:,}" if count else "" for count in counts),
-                      row["space"], row["here"])
-    CONSOLE.print(table)
-    root = f"in {paths.data_root}" if paths.data_root else "nowhere: set DATA_ROOT or --data-root"
-    licences: dict[str, list[str]] = {}
-    for row in rows:
-        licences.setdefault(row["licence"], []).append(row["domain"])
-    for licence, domains in licences.items():
-        CONSOLE.print(f"{licence or 'no licence told'}: {', '.join(domains)}", highlight=False, markup=False)
-    CONSOLE.print(f"Official numbers of images. Looked for {root}. `recyclelora data check DOMAIN` reads all of one.",
-                  highlight=False)
-    return 0
-
-
-def _describe(domain: str, paths: Paths) -> dict[str, Any]:
-    try:
-        known = find_set(domain, paths.data_root)
-    except InputError as error:
-        return {"domain": domain, "splits": {}, "space": "", "licence": "", "here": f"wrong: {error}"}
-    if known is None:
-        return {"domain": domain, "splits": dict(scenes.SPLITS), "space": CITYSCAPES19.name, "licence": OWN,
-                "here": "rendered"}
-    try:
-        here = find_folder(known, domain, paths.data_root).name + "/"
-    except InputError:
-        here = "no"
-    return {"domain": domain, "splits": dict(known.domains[domain]), "space": known.space.name,
-            "licence": known.licence, "here": here}
-
-
-def _check(domains: Sequence[str], given: argparse.Namespace) -> int:
-    """Read every sample of some domains, of one split or all; 1 where anything is wrong with any, all of which is
-    listed. What one domain alone could not be checked for is a fault among several, which does not keep the others."""
-    paths = paths_of(given)
-    if given.sheet and len(domains) > 1:
-        raise InputError(f"command line: --sheet draws one domain, found {', '.join(domains)}")
-    found = [_find(domain, given.split, paths) for domain in domains]  # all are refused before any is read
-    checked = []
-    for domain, known in zip(domains, found, strict=True):
-        parts, problems = _read(domain, known, given, paths, alone=len(domains) == 1)
-        if given.sheet:
-            _draw(parts, given.sheet)
-        if not given.json:
-            _tell(domain, known, parts, problems)
-        checked.append({"domain": domain, "licence": known.licence if known else OWN, "problems": problems,
-                        "splits": {part.data.split: _as_json(part) for part in parts}})
-    if given.json:
-        print(json.dumps(checked if len(checked) > 1 else checked[0], indent=1))
-    return 1 if any(each["problems"] for each in checked) else 0
-
-
-def _find(domain: str, split: str | None, paths: Paths) -> DataSet | None:
-    """The set of a domain that is here and has this split; None for scenes. Raises InputError."""
-    known = find_set(domain, paths.data_root)
-    if split:
-        check_split(domain, split, tuple(known.domains[domain] if known else scenes.SPLITS))
-    if known:
-        find_folder(known, domain, paths.data_root)
-    return known
-
-
-def _read(domain: str, known: DataSet | None, given: argparse.Namespace, paths: Paths, *,
-          alone: bool) -> tuple[list[Part], list[str]]:
-    """What is there of a domain, and what is wrong with it. Raises InputError for one that is `alone` and has no split
-    that could be opened."""
-    official = dict(known.domains[domain] if known else scenes.SPLITS)
-    parts, problems, closed = list[Part](), list[str](), list[InputError]()
-    for split in [given.split] if given.split else official:
-        try:
-            opened = _open(domain, split, given.images, paths)
-        except InputError as error:
-            closed.append(error)
-            problems.append(f"{split}: {error}")
-        else:
-            parts.append(_examine(opened, official[split], problems, paths))
-    if alone and not parts:
-        said = list(dict.fromkeys(map(str, closed)))
-        raise closed[0] if len(said) == 1 else InputError("; ".join(problems))
-    return parts, problems
-
-
-def _tell(domain: str, known: DataSet | None, parts: list[Part], problems: list[str]) -> None:
-    if parts:
-        _print(domain, parts, known.size if known else None)
-    else:
-        CONSOLE.print(domain, highlight=False, markup=False)
-    for problem in problems:
-        CONSOLE.print(problem, style="red", highlight=False, markup=False)
-    faults = f"{len(problems)} fault{'s' if len(problems) > 1 else ''}"
-    CONSOLE.print(faults if problems else _sound(parts), highlight=False)
-
-
-def _sound(parts: list[Part]) -> str:
-    """What a check without a fault amounts to: little, where it read little. A val that is held out of train counts
-    once, with train."""
-    counted = [part for part in parts if not part.data.held_out or part.data.split == "train"] or parts
-    read = sum(len(part.data) for part in counted)
-    official = sum(part.official or len(part.data) for part in counted)
-    if read < official:
-        return f"what was read is sound: {read:,} of {official:,} official images"
-    return "all readable and sound"
-
-
-def _open(domain: str, split: str, limit: int | None, paths: Paths) -> DomainData:
-    """The files themselves, whatever copies of them there are."""
-    whole = open_domain(domain, split, root=paths.data_root, cache=paths.cache, originals=True)
-    if limit is None or limit >= len(whole):
-        return whole
-    return open_domain(domain, split, root=paths.data_root, cache=paths.cache, originals=True, limit=limit)
-
-
-def _examine(opened: DomainData, official: int | None, problems: list[str], paths: Paths) -> Part:
-    census = Census()
-    for finding in watched(inspect(opened, WORKERS), len(opened), f"{opened.domain} {opened.split}"):
-        census.count(finding)
-    found, fingerprint = sorted(census.problems), ""
-    if not found:
-        try:
-            fingerprint = fingerprint_of(opened, paths)
-        except InputError as error:
-            found.append(str(error))
-    problems += found
-    return Part(opened, official, census, fingerprint)
-
-
-def _print(domain: str, parts: Sequence[Part], size: Size | None) -> None:
-    table = Table("split", "images", "official", "sizes", "fingerprint", title=domain, box=SIMPLE_HEAD, pad_edge=False)
-    for part in parts:
-        official = "not known" if part.official is None else f"{part.official:,}"
-        sizes = [f"{width}x{height}" + (f" ({count})" if len(part.census.sizes) > 1 else "")
-                 for (height, width), count in part.census.sizes.most_common(MOST_SIZES)]
-        more = len(part.census.sizes) - MOST_SIZES
-        listed = ", ".join([*sizes, *([f"{more} others"] if more > 0 else [])])
-        other = size is not None and part.census.sizes and set(part.census.sizes) != {size}
-        table.add_row(part.data.split, f"{part.census.images:,}", official,
-                      listed + (f"; official: {size[1]}x{size[0]}" if other and size else ""),
-                      part.fingerprint[:12] or "none: faults")
-    CONSOLE.print(table)
-    histogram = Table("class", title=parts[0].data.space.name, box=SIMPLE_HEAD, pad_edge=False)
-    for part in parts:
-        histogram.add_column(f"{part.data.split} %", justify="right")
-        histogram.add_column("images", justify="right")
-    for train_id, name in [*enumerate(parts[0].data.space.classes), (IGNORE, "ignored")]:
-        shares = [(100 * part.census.pixels[train_id] / max(1, part.census.pixels.sum()), part.census.holding[train_id])
-                  for part in parts]
-        histogram.add_row(name, *(text for share, images in shares for text in (f"{share:.2f}", f"{images:,}")))
-    CONSOLE.print(histogram)
-
-
-def _as_json(part: Part) -> dict[str, Any]:
-    names = {**dict(enumerate(part.data.space.classes)), IGNORE: "ignored"}
-    return {"images": part.census.images, "official": part.official, "label_space": part.data.space.name,
-            "fingerprint": part.fingerprint,
-            "sizes": {f"{width}x{height}": count for (height, width), count in part.census.sizes.most_common()},
-            "pixels": {name: int(part.census.pixels[train_id]) for train_id, name in names.items()},
-            "images_holding": {name: int(part.census.holding[train_id]) for train_id, name in names.items()}}
-
-
-def _draw(parts: Sequence[Part], path: Path) -> None:
-    """Samples from all over each split, passing over those that cannot be read."""
-    rows = []
-    each = -(-SHOWN // max(1, len(parts)))
-    for part in parts:
-        for place in np.linspace(0, len(part.data) - 1, min(each, len(part.data))).round().astype(int).tolist():
-            try:
-                sample = part.data[place]
-            except InputError:
-                continue
-            rows.append(Row(f"{sample.domain} {part.data.split}: {sample.name}", sample.image, sample.label))
-    if not rows:
-        raise InputError(f"{path}: nothing to draw: none of the samples tried can be read")
-    try:
-        draw_sheet(rows, parts[0].data.space).save(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
-    ERRORS.print(path, highlight=False)
+    return check_domains(domains, given)

@@ -1,4 +1,4 @@
-"""Data are hashed before their identity is known, which takes minutes the first time: here it is told how far it is."""
+"""Progress of hashing the data: their identity needs it, and the first time it takes minutes."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -17,8 +17,8 @@ Item = TypeVar("Item")
 
 
 def hash_data(configs: Iterable[Config], paths: Paths) -> None:
-    """Hash once what these trials are made from, so that their identities find it done. Ends where something is wrong,
-    which is left to them to say with file and line."""
+    """Hash the data of these trials once, under a progress bar, so that their fingerprints find it done. Stops quietly
+    at the first error: making the trials meets it again, and reports it with file and line."""
     from recyclelora.trials.build import all_parts, check, open_domains
 
     with suppress(InputError):
@@ -31,11 +31,11 @@ def hash_data(configs: Iterable[Config], paths: Paths) -> None:
 def fingerprint_of(data: DomainData, paths: Paths) -> str:
     """The fingerprint of a domain. Raises InputError as it does."""
     what = f"hashing {data.domain} {data.split}"
-    return data.fingerprint(partial(told, total=len(data), what=what, note=f"remembered in {paths.cache}"))
+    return data.fingerprint(partial(announced, total=len(data), what=what, note=f"remembered in {paths.cache}"))
 
 
-def told(items: Iterable[Item], total: int, what: str, note: str) -> Iterator[Item]:
-    """The items, `watched`; where there is no terminal, with one line of news if they take longer than PATIENCE."""
+def announced(items: Iterable[Item], total: int, what: str, note: str) -> Iterator[Item]:
+    """The items under a progress bar; without a terminal, one line of news if they take longer than PATIENCE."""
     done = 0
     if ERRORS.is_terminal:
         yield from watched(items, total, f"{what}, once")

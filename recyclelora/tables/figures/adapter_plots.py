@@ -1,4 +1,4 @@
-"""What training made of the adapters: the summary measures of every cell, beside their start and what chance gives."""
+"""Summary measures of the adapters of every cell, with their values at the start and by chance."""
 
 import math
 from collections.abc import Mapping, Sequence

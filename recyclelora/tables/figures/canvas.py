@@ -1,4 +1,4 @@
-"""What all figures share: paper, ink, names of measures, and SVG bytes that depend on nothing but the data."""
+"""Shared by all figures: colours, names of measures, and SVG bytes that depend on the data alone."""
 
 import io
 import re

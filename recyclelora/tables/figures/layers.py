@@ -1,4 +1,4 @@
-"""How a measure runs through the layers of the backbone."""
+"""A measure of the adapters over the layers of the backbone."""
 
 import re
 import statistics

@@ -1,4 +1,4 @@
-"""What all formats share: text on one line, the figures of a number, and the order in which their parts are put."""
+"""Shared by all formats: text on one line, the digits of a number, and the order of the parts of an entry."""
 
 import math
 import unicodedata

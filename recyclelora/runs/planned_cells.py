@@ -1,4 +1,4 @@
-"""The plan of a sweep: the trials it calls for, in the order of its table."""
+"""The plan of a sweep: its trials, in the order of its table."""
 
 import json
 from collections.abc import Iterable

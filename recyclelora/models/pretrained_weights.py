@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 
 from recyclelora.documents import nearest
 from recyclelora.errors import Absent, InputError
-from recyclelora.models.backbones import BACKBONES
 from recyclelora.models.sources import Say, Unavailable, from_hub, from_wheel, sha256_of
+from recyclelora.models.timm_backbones import BACKBONES
 from recyclelora.writing import locked, write_text
 
 

@@ -1,4 +1,4 @@
-"""One HTML page per experiment: the claim, what became of it, and everything that it rests on. It loads nothing."""
+"""The HTML page of an experiment: claim, verdict, tables, figures, provenance. It loads nothing from elsewhere."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""`predict`: what a trained model sees in images of anybody's."""
+"""Predictions of a trained model for photographs: label images, overlays and a contact sheet; the body of `predict`."""
 
 import argparse
 from pathlib import Path
@@ -12,14 +12,14 @@ from recyclelora.data.photos import name_photos, read_photo
 from recyclelora.errors import InputError
 from recyclelora.trials.device import choose_device
 from recyclelora.verbs.console import CONSOLE, ERRORS, paths_of, watched
-from recyclelora.verbs.models import find_model
+from recyclelora.verbs.model_folders import find_model
 
 SHEET, MOST, WIDTH = "sheet.png", 24, 480  # images on the contact sheet, pixels of each in width
 
 
 def predict(given: argparse.Namespace) -> int:
-    """Writes NAME_overlay.png and NAME_label.png for each image, and one contact sheet; 1 if any was left out. Raises
-    InputError where there is no image at all."""
+    """Write NAME_overlay.png and NAME_label.png for each image, and one contact sheet. Returns 1 if an image could not
+    be read. Raises InputError where there is no image at all."""
     from recyclelora.trials.scores import predict_image
 
     paths = paths_of(given)
@@ -62,7 +62,7 @@ def predict(given: argparse.Namespace) -> int:
 
 
 def save_label(label: Label, space: LabelSpace, path: Path) -> None:
-    """A palette PNG: the index of a pixel is its train id, its colour that of the class; 255 is black."""
+    """Write a palette PNG. The index of a pixel is its train id, its colour that of the class; 255 is black."""
     picture = PillowImage.fromarray(label)
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[: len(space.palette)] = space.palette
@@ -72,7 +72,7 @@ def save_label(label: Label, space: LabelSpace, path: Path) -> None:
 
 
 def _shrink(name: str, image: Image, label: Label) -> Prediction:
-    """No more pixels than the sheet shows, so that hundreds of large photographs do not fill the memory."""
+    """Keep only the pixels that the sheet shows, so that hundreds of large photographs do not fill the memory."""
     height, width = label.shape
     if width <= WIDTH:
         return Prediction(name, image, label)

@@ -1,4 +1,4 @@
-"""Adapters that the authors' RecycleLoRA code trained, put on the ViT they belong to.
+"""Recovers adapters that the authors' RecycleLoRA code trained, and puts them on the ViT they belong to.
 
 Such a checkpoint holds each layer's trained factors and its frozen weight: W_res = W0 - s (B0_main A0_main + B0_sub
 A0_sub), or W_res + s B A where it was written in eval mode, which merges. Where W0 is known, all else can be read off

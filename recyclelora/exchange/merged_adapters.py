@@ -1,4 +1,4 @@
-"""The adapters of a foreign checkpoint folded into its ViT: plain tensors under timm's names, the same function."""
+"""Merges the adapters of another code's checkpoint into its ViT: plain tensors with timm's names, the same function."""
 
 import re
 from collections.abc import Mapping

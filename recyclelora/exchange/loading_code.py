@@ -1,4 +1,4 @@
-"""How each format of an export is loaded, as code to run in its folder."""
+"""Code that loads each format of an export, to be run in its folder."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`data prepare`: whatever of a domain is made once and read ever after."""
+"""`data prepare`: copies and labels that are made once from a data set, and read from then on."""
 
 import argparse
 import os

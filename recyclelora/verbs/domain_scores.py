@@ -1,4 +1,4 @@
-"""`evaluate`: a saved model scored on any data set, by the protocol it was trained with; its trial is left as it is."""
+"""Scores of a saved model on any data set, by the protocol of its training: the body of `evaluate`."""
 
 import argparse
 import json
@@ -14,12 +14,12 @@ from recyclelora.trials.label_mapping import describe, scoring_of
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.protocol import view
 from recyclelora.verbs.console import CONSOLE, paths_of, watched
-from recyclelora.verbs.models import find_model
+from recyclelora.verbs.model_folders import find_model
 from recyclelora.verbs.progress import fingerprint_of
 
 
 class Scored(NamedTuple):
-    """One domain: `iou` of the classes that its labels hold, fractions."""
+    """Scores of one domain, as fractions. `iou` has the classes that its labels contain."""
 
     data: DomainData
     common: Common
@@ -32,7 +32,7 @@ def evaluate(given: argparse.Namespace) -> int:
     paths = paths_of(given)
     model = find_model(given, paths)
     opened = [_open(domain, given, paths) for domain in dict.fromkeys(given.domains)]
-    commons = [common_space(model.space, data.space) for data in opened]  # all are refused before any is scored
+    commons = [common_space(model.space, data.space) for data in opened]  # so that all are checked before any is scored
     metrics: dict[str, float] = {}
     scored = []
     for data, common in zip(opened, commons, strict=True):

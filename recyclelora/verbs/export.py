@@ -1,19 +1,30 @@
-"""`export`: a trained model in the formats of others."""
+"""`export`: a trained model in formats of other programs, with a model card."""
 
 import argparse
-
-from rich.table import Table
+from pathlib import Path
 
 from recyclelora.errors import InputError
 from recyclelora.trials.paths import Paths
-from recyclelora.verbs.console import CONSOLE, open_existing, paths_of
-from recyclelora.verbs.models import find_model, folder_of
+from recyclelora.verbs.arguments import add_model
+
+HELP = "write a trained model for PEFT, timm, torch.export or ONNX, with a model card"
 
 
-def export(given: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument("--to", nargs="+", default=["all"], metavar="FORMAT",
+                        help="peft, timm, torch, onnx or all [all]")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder, or an earlier export")
+
+
+def run(given: argparse.Namespace) -> int:
+    from rich.table import Table
+
     from recyclelora.exchange.export_model import choose_formats, export_model
     from recyclelora.trials.artifacts import weights_of
     from recyclelora.trials.trial import read_record
+    from recyclelora.verbs.console import CONSOLE, paths_of
+    from recyclelora.verbs.model_folders import find_model, folder_of
 
     paths = paths_of(given)
     choose_formats(given.to, {})  # before the model is read: what is wrong whatever it is
@@ -40,7 +51,9 @@ def export(given: argparse.Namespace) -> int:
 
 
 def _tags(given: argparse.Namespace, paths: Paths, fingerprint: str) -> dict[str, str]:
-    """What the tracking store knows of the run; nothing where there is none."""
+    """The tags of the model's run in the tracking store; empty where there is no store or no run."""
+    from recyclelora.verbs.console import open_existing
+
     if given.environment["MLFLOW_TRACKING_URI"] is None and not (paths.results / "mlflow.db").exists():
         return {}
     found = open_existing(given).finished([fingerprint])

@@ -1,4 +1,4 @@
-"""The adapters of a foreign checkpoint on a ViT of ours."""
+"""Puts the adapters of another code's checkpoint on a ViT of this package."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from recyclelora.adapters import Factors, attach_rein, reins_of
 from recyclelora.errors import InputError
 from recyclelora.exchange.dinov2_names import from_dinov2
 from recyclelora.exchange.layouts import Layout
-from recyclelora.exchange.recover import Recovered, Trained, install_trained
+from recyclelora.exchange.recovered_adapters import Recovered, Trained, install_trained
 
 SAME = 1e-4  # of a tensor's largest value: what resampling the same embedding elsewhere may change
 

@@ -1,9 +1,9 @@
-"""The tables of a sweep, as content: what its plan calls for, what its runs say, and what has to be said beneath."""
+"""All tables of a sweep, with their captions, from its plan, its runs and its statement."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.run import DeletedRun, Sweep
 from recyclelora.spaces.statement import Statement
 from recyclelora.tables.adaptation import tabulate_adapters

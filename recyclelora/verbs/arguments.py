@@ -1,0 +1,38 @@
+"""Arguments that several verbs take, each declared once. A default is in brackets at the end of the help text."""
+
+import argparse
+from pathlib import Path
+
+
+def positive(text: str) -> int:
+    """The type of a whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
+    return int(text)
+
+
+def add_space(parser: argparse.ArgumentParser, help: str) -> None:
+    """A space or an experiment, changes to its base config, and which base."""
+    parser.add_argument("space", type=Path, help=help)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to its base config")
+    add_base(parser)
+
+
+def add_base(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--at", metavar="BASE", help="base of an experiment [its first]")
+
+
+def add_cells(parser: argparse.ArgumentParser, help: str) -> None:
+    parser.add_argument("--cell", action="append", default=[], metavar="CELL", help=help)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="folder of a finished trial, or its fingerprint")
+
+
+def add_sweeps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help="names of sweeps, or files [all]")

@@ -1,0 +1,42 @@
+"""`sweep`: run the trials of a space or an experiment that no store holds yet, then print its table."""
+
+import argparse
+
+from recyclelora.verbs.arguments import add_cells, add_space
+
+HELP = "run the missing trials of a space or an experiment, then print its table"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_space(parser, help="a YAML file under search_spaces/ or experiments/")
+    add_cells(parser, help="run this cell alone (repeatable)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
+    parser.add_argument("--retries", type=int, default=2, choices=range(11), metavar="N",
+                        help="how often a crashed trial is tried again [2]")
+
+
+def run(given: argparse.Namespace) -> int:
+    from recyclelora.runs.tracking import Tracker
+    from recyclelora.settings import parse_overrides
+    from recyclelora.spaces.space_file import read_space
+    from recyclelora.sweeps import driver
+    from recyclelora.verbs.console import CONSOLE, paths_of
+    from recyclelora.verbs.progress import hash_data
+    from recyclelora.verbs.sweep_tables import write_tables
+    from recyclelora.verbs.trial_lists import check_cells, configs_of, print_trials, with_command
+
+    paths = paths_of(given)
+    space = with_command(read_space(given.space, parse_overrides(given.overrides), given.at), given)
+    only = check_cells(space, given.cell)
+    if given.dry_run:
+        return print_trials(space, paths, only)
+    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+    hash_data(configs_of(space), paths)
+    counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
+                              retries=given.retries, only=only)
+    write_tables(tracker, space.sweep_name, paths)
+    CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
+    if counts.failed or counts.left:
+        again = "" if space.method == "tpe" else "; the same command tries them again"
+        CONSOLE.print(f"{counts.failed} of {counts.total} trials failed{again}", style="red", highlight=False)
+    return 1 if counts.failed or counts.left else 0

@@ -1,0 +1,48 @@
+"""`train`: train and evaluate one config, without Ray."""
+
+import argparse
+from pathlib import Path
+
+HELP = "train and evaluate one config, without Ray"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, help="a YAML file of settings, such as experiments/bases/scenes.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the config")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved config, and run nothing")
+
+
+def run(given: argparse.Namespace) -> int:
+    from recyclelora.documents import read
+    from recyclelora.runs.tracking import Tracker
+    from recyclelora.settings import from_document, parse_overrides
+    from recyclelora.sweeps import driver
+    from recyclelora.sweeps.display import Board, Display
+    from recyclelora.trials import trial
+    from recyclelora.verbs.console import CONSOLE, paths_of
+    from recyclelora.verbs.preview_tables import print_config
+    from recyclelora.verbs.progress import hash_data
+    from recyclelora.verbs.single_trial import print_scores, resolve_checked
+
+    paths = paths_of(given)
+    settings = from_document(read(given.config)).override(parse_overrides(given.overrides), "command line")
+    config = resolve_checked(settings, paths)
+    if given.dry_run:
+        return print_config(config, settings, as_json=False)
+    hash_data([config], paths)
+    job = driver.job_of(config, paths, cell=given.config.stem, knobs={}, sweep_name="")
+    del job.tags["sweep"]
+    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+    board = Board(given.config.stem, "miou/source", 1)
+    with (driver.alone_in(paths.results), driver.closing_runs(tracker),
+          Display(board, CONSOLE, pause=10) as display):
+        keeper = driver.Bookkeeper(tracker, None, paths, board, display)
+        keeper.started(job)
+        record = trial.run(config, paths, lambda progress: keeper.progressed(job, progress))
+        keeper.ended(job, record)
+    if record.outcome == "failed":
+        CONSOLE.print(f"failed: {record.reason}", style="red", highlight=False)
+        return 1
+    print_scores(record.metrics)
+    CONSOLE.print(f"model: {paths.trial(record.fingerprint)}", highlight=False)
+    return 0
