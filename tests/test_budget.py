@@ -67,7 +67,7 @@ def test_hours_are_counted_with_trials_side_by_side() -> None:
 
 def test_hours_need_a_timing() -> None:
     ordered = by_information(planned(), STATEMENT)
-    with pytest.raises(InputError, match="before trials were timed"):
+    with pytest.raises(InputError, match="before trials are timed"):
         within(ordered, Budget("hours", 1.0), STATEMENT)
     absent = estimate([trial.config for trial in ordered], {cost_key(ordered[0].config): "gtav is not here"}, slots=2)
     with pytest.raises(InputError, match="gtav is not here.*give the budget in trials"):

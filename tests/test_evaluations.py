@@ -54,7 +54,7 @@ def test_a_trial_is_scored_as_often_as_counted(cache: Path, tmp_path: Path, sele
 
 def test_images_of_many_sizes_are_not_undercounted() -> None:
     rng = np.random.default_rng(0)
-    config = Settings({"evaluation.size": "recyclelora", "evaluation.window": [512, 768],
+    config = Settings({"evaluation.size": "full", "evaluation.window": [512, 768],
                        "evaluation.stride": [300, 341]}).resolve()
     most = count_windows(config, "mapillary", 2000)
     found = [windows_of(config, (int(height), int(width)), (1024, 2048))
@@ -65,7 +65,7 @@ def test_images_of_many_sizes_are_not_undercounted() -> None:
 
 def test_windows_by_hand() -> None:
     """GTAV as it is (1914 x 1052: 3 x 6), Cityscapes (3 x 6), BDD100K (2 x 4), and what is not known left out."""
-    config = Settings({"evaluation.size": "recyclelora", "training.iterations": 40_000}).resolve()
+    config = Settings({"evaluation.size": "full", "training.iterations": 40_000}).resolve()
     source, *targets = (count_windows(config, *each) for each in [
         ("gtav", 500), ("cityscapes", 500), ("bdd100k", 1000), ("acdc", None), ("mapillary", 10)])
     counted = evaluations.count(config, [source], targets)
@@ -101,7 +101,7 @@ def test_show_tells_what_evaluation_takes(tmp_path: Path, monkeypatch: pytest.Mo
     assert (told["during"], told["final"], told["at_most"], told["unknown"]) == (2 * 2, 3 * (2 + 2), [], [])
     flops = needs["window_flops"] * (4 + 12)
     assert told["estimated_hours"]["A100"] == pytest.approx(flops / (0.4 * 19.5e12) / 3600)
-    half = ["evaluation.images=null", "evaluation.size=recyclelora", "training.precision=bfloat16",
+    half = ["evaluation.images=null", "evaluation.size=full", "training.precision=bfloat16",
             'data.targets=["mapillary", "acdc"]', "data.source=gtav"]
     assert show(tmp_path, monkeypatch, *half) == 0
     output = " ".join(capfd.readouterr().out.replace("│", " ").split())
@@ -129,5 +129,5 @@ def test_show_tells_classes_and_counts_without_the_data(tmp_path: Path, monkeypa
 
 def test_show_refuses_a_protocol_without_the_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                     capfd: pytest.CaptureFixture[str]) -> None:
-    assert show(tmp_path, monkeypatch, "evaluation.size=recyclelora") == BAD_INPUT
+    assert show(tmp_path, monkeypatch, "evaluation.size=full") == BAD_INPUT
     assert "evaluation.size: full has no size for scenes-day" in capfd.readouterr().err
