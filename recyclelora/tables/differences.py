@@ -13,7 +13,7 @@ from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import ALPHA, LEAST, Comparison, baseline_of, compare, metrics_compared
 from recyclelora.tables.effects import p_value, signed
 from recyclelora.tables.measures import POINTS, TARGET_MEAN, domains_of, recorded, scale_of, title
-from recyclelora.tables.results import runs_of
+from recyclelora.tables.results_table import runs_of
 from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
 from recyclelora.tables.statistics import detectable_difference, evidence, mean_sd
 from recyclelora.trials.record import Record

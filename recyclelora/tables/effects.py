@@ -12,7 +12,7 @@ from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import ALPHA, LEAST
 from recyclelora.tables.factorial import Effect, factorial_effects
 from recyclelora.tables.measures import POINTS, SOURCE, TARGET_MEAN, grounds_of, mixed, recorded, title
-from recyclelora.tables.results import runs_of, show
+from recyclelora.tables.results_table import runs_of, show
 from recyclelora.tables.sheet import Column, Number, Sheet, SheetRow
 from recyclelora.tables.statistics import Difference, holm
 

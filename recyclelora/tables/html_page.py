@@ -114,7 +114,7 @@ def render(page: Page, link: Link | None = None) -> str:
         raise ValueError(f"{page.verdict!r} is none of {', '.join(VERDICTS)}")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(duration=duration, value=value, web=web, line=line)
-    template = environment.from_string(resources.files("recyclelora.tables").joinpath("report.html").read_text("utf-8"))
+    template = environment.from_string(resources.files("recyclelora.tables").joinpath("page.html").read_text("utf-8"))
     plates = [plate for plate in (page.summary, *page.figures, *page.adapters) if plate]
     drawn = {id(plate): Markup(inline(plate, f"f{place}")) for place, plate in enumerate(plates, 1)}
     shared = shared_sentences([sheet for _, sheet in page.tables])

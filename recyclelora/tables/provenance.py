@@ -12,7 +12,7 @@ from recyclelora.tables.cells import Cell, group
 from recyclelora.tables.comparisons import baseline_of
 from recyclelora.tables.formats.entries import Style, line, show
 from recyclelora.tables.measures import scale_of
-from recyclelora.tables.results import show as show_setting
+from recyclelora.tables.results_table import show as show_setting
 from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
 from recyclelora.tables.targets import beside
 from recyclelora.trials.record import Record
