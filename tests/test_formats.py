@@ -536,6 +536,20 @@ def test_a_wide_table_loses_what_its_domains_share_then_lines_then_columns() -> 
     assert terminal(wide(), 80).plain.count("init=rrqr,") > 4  # several
 
 
+@pytest.mark.parametrize("width", [160, 36])
+def test_figures_stand_below_each_other_beside_marks_and_notes(width: int) -> None:
+    columns = Column("miou/a", "one"), Column("miou/b", "another")
+    rows = (SheetRow("best", (Number(35.2, 0.47, mark="best"), Number(-1, low=-2, high=-0.5, note="*"))),
+            SheetRow("second", (Number(35.1, 0.47, mark="second"), Number(-1, low=-2, high=-0.5, note="***"))),
+            SheetRow("third", (Number(30.1, 0.46), Number(-1, low=-2, high=-0.5))), SheetRow("chance", (Number(30.1), Number(-1))))
+    sheet = Sheet(name="x", columns=columns, rows=rows)
+    text = terminal(sheet, width).plain.splitlines()
+    for figure in (r"3\d\.\d0", r"-1\.00", r"±0\.4\d", r"\[-2\.00"):
+        places = [[found.start() for found in re.finditer(figure, line)] for line in text]
+        assert len({tuple(each) for each in places if each}) == 1, figure
+    assert "\ufdd0" not in terminal(sheet, width).plain
+
+
 def test_the_terminal_says_what_its_marks_mean() -> None:
     text = terminal(results()).plain
     assert "35.20*±0.47†" in text and "35.10_±0.27" in text and "* best, _ second of a column." in text

@@ -39,7 +39,7 @@ def unfinished() -> Runs:
         made = record(each, levels[each.cell] + draw.gauss(0, 0.01))
         for metric in [metric for metric in made.metrics if metric.startswith("miou/")]:
             made.metrics[metric] += draw.gauss(0, 0.01)
-        made.metrics |= {"memory/peak": draw.random() * 2e9, "time/train": draw.random() * 9999, "loss/all": 1.0}
+        made.metrics.update({"memory/peak": draw.random() * 2e9, "time/train": draw.random() * 9999, "loss/all": 1.0})
         records.append(made)
     records[1] = record(plan[1], 0.9, "pruned")
     records[7] = record(plan[7], 0.9, "failed")
@@ -50,7 +50,7 @@ def unfinished() -> Runs:
 def single_target() -> Runs:
     plan, records = scored(noisy({"a": 0.2, "b": 0.4, "c": 0.41}, 0.01))
     for made in records:
-        made.metrics |= {"miou/dusk": made.metrics["miou/target_mean"], "miou/source": 0.2 + made.metrics["miou/target_mean"]}
+        made.metrics.update({"miou/dusk": made.metrics["miou/target_mean"], "miou/source": 0.2 + made.metrics["miou/target_mean"]})
         made.config["data.targets"] = ["dusk"]  # type: ignore[index]
     return plan, records
 
