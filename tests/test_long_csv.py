@@ -124,7 +124,7 @@ def test_every_mean_and_spread_comes_back(store: str) -> None:
             if len(values) > 1 and not (math.isnan(spread) and len(set(values)) == 1):
                 assert spread == pytest.approx(np.std(values, ddof=1), **CLOSE)
             checked += len(values) > 0
-    assert checked >= 15
+    assert checked >= 12
 
 
 @pytest.mark.parametrize("store", STORES)
