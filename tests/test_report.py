@@ -160,10 +160,10 @@ def test_costs_are_sums_of_what_finished() -> None:
 def test_what_a_run_did_not_record_is_unknown_on_its_page() -> None:
     some = cells()
     del some[1].records[0].metrics["time/train"], some[1].records[0].tags["commit"]
-    costs = report.costs_of(some)
-    assert costs[0].train == 303.0 and math.isnan(costs[1].train) and math.isnan(report.total(costs).train)
-    assert report.duration(costs[1].train) == "unknown" and costs[1].evaluate == 20.0
-    assert [line.commit for line in report.lines_of(some)[3:5]] == ["unknown", "c" * 40]
+    costs = html_page.costs_of(some)
+    assert costs[0].train == 303.0 and math.isnan(costs[1].train) and math.isnan(html_page.total(costs).train)
+    assert html_page.duration(costs[1].train) == "unknown" and costs[1].evaluate == 20.0
+    assert [line.commit for line in html_page.lines_of(some)[3:5]] == ["unknown", "c" * 40]
     assert "svd 2 unknown 20 s" in Reader(render(page(costs=costs))).text()
 
 
