@@ -30,9 +30,15 @@ def test_the_entries_are_the_comparisons_in_points() -> None:
     plan, records = ordinary((0, 1, 2, 3, 4))
     cells, statement = group("rank", plan, records), Statement(baseline="main.rank=8")
     sheet = tabulate_differences("rank.differences", cells, statement)
-    assert [column.key for column in sheet.columns] == ["pairs", MEAN, f"{MEAN} p", f"{MEAN} g", "miou/source",
-                                                        "miou/scenes-night", "miou/scenes-fog"]
+    assert [column.key for column in sheet.columns] == [
+        "pairs", MEAN, f"{MEAN} p raw", f"{MEAN} p holm", f"{MEAN} g",
+        *(f"{metric}{part}" for metric in ("miou/source", "miou/scenes-night", "miou/scenes-fog")
+          for part in ("", " p raw", " p holm"))]
+    assert len({each.heading for each in sheet.columns}) == len(sheet.columns)  # a heading names one column
     for each in compare(cells, statement):
+        for part, p in ((" p raw", each.difference.p), (" p holm", each.p_holm)):
+            shown = column(sheet, each.metric + part)[each.cell]
+            assert isinstance(shown, Number) and shown.value == p
         entry = column(sheet, each.metric)[each.cell]
         assert entry == Number(100 * each.difference.difference, low=100 * each.difference.low,
                                high=100 * each.difference.high, signed=True, note="*" if each.p_holm < 0.05 else "")
@@ -62,6 +68,7 @@ def test_equal_runs_do_not_promise_to_find_any_difference() -> None:
 def test_few_seeds_are_said(seeds: int, says: str) -> None:
     sheet = tabulate_differences("s", group("s", *scored(noisy({"a": 0.3, "b": 0.9}, 0.01, seeds))), Statement())
     assert says in " ".join(sheet.caption)
+    assert (column(sheet, f"{MEAN} p raw")["b"] is None) == (column(sheet, f"{MEAN} p holm")["b"] is None) == (seeds < 3)
     entry = column(sheet, MEAN)["b"]
     assert isinstance(entry, Number) and entry.note == ("*" if seeds >= 3 else "") and (
         math.isnan(entry.low) == (seeds == 1))

@@ -133,6 +133,8 @@ def literal(entry: Entry) -> str:
         return ("-" if minus else "+" if signed else "") + text
 
     text = rounded(entry.value, entry.signed)
+    if 0 <= entry.value < entry.least:
+        text = f"<{rounded(entry.least, False)}"
     if not math.isnan(entry.sd):
         text += f" ± {rounded(entry.sd, False)}"
     if not (math.isnan(entry.low) and math.isnan(entry.high)):
@@ -269,7 +271,7 @@ def read_csv(text: str, sheet: Sheet) -> Parsed:
                 mark, _, note = fields.get("mark", "").partition(" ") if marked(entry) else ("", "", undo(fields.get("mark", "")))
                 if mark:
                     marks[number, place + 1] = mark
-                cells.append(literal(Number(figure, *rest, digits=entry.digits, signed=entry.signed, note=note)))
+                cells.append(literal(Number(figure, *rest, digits=entry.digits, signed=entry.signed, note=note, least=entry.least)))
             else:
                 cells.append(undo(fields["value"]) or "–")
         rows.append(cells)
@@ -393,7 +395,7 @@ def test_nothing_is_lost(name: str, form: str) -> None:
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40) | st.sampled_from(HOSTILE)  # halves of surrogate pairs too
 FLOATS = st.floats(-1e6, 1e6).map(lambda value: round(value, 3)) | st.sampled_from([NAN, math.inf, -math.inf, 0.0, -0.0])
 NUMBERS = st.builds(Number, FLOATS, FLOATS.map(abs), FLOATS, FLOATS, st.integers(0, 4), st.booleans(),
-                    st.sampled_from(["", "best", "second"]), st.sampled_from(["", "†", "n.s.", "=1", "a|b", "}"]))
+                    st.sampled_from(["", "best", "second"]), st.sampled_from(["", "†", "n.s.", "=1", "a|b", "}"]), st.sampled_from([0.0, 0.0, 1e-4]))
 ENTRIES = st.none() | ANY_TEXT | NUMBERS
 
 
@@ -427,6 +429,8 @@ def test_equal_sheets_give_equal_bytes(name: str, form: str) -> None:
 @pytest.mark.parametrize(("entry", "expected"), [
     (Number(-0.004), "0.00"), (Number(-0.004, signed=True), "+0.00"), (Number(1234.5, digits=0), "1,234"),
     (Number(12.345, 0.5, 12, 13, digits=1), "12.3 ± 0.5 [12.0, 13.0]"), (Number(2, low=-1), "2.00 [-1.00, –]"),
+    (Number(1e-9, digits=6, least=1e-6), "<0.000001"), (Number(0, digits=1, least=0.5, signed=True), "<0.5"), (Number(0.0, digits=3, least=1e-3), "<0.001"),
+    (Number(1e-3, digits=3, least=1e-3), "0.001"), (Number(-1.0, least=1e-6), "-1.00"),
     (Number(NAN, note="†"), "–†"), (Number(NAN), "–"), (None, "–"), ("", "–"), ("-1", "-1")])
 def test_a_number_is_printed_as_it_is_meant(entry: Entry, expected: str, form: str) -> None:
     sheet = Sheet(name="one", columns=(Column("k", "h"),), rows=(SheetRow("r", (entry,)),), caption=("c",))
@@ -530,6 +534,20 @@ def test_a_wide_table_loses_what_its_domains_share_then_lines_then_columns() -> 
     assert "scenes-" not in narrow and "night" in narrow and "±0.9" in narrow and "recyclelora" in narrow
     assert terminal(wide(), 160).plain.count("init=rrqr,") == 4  # one block
     assert terminal(wide(), 80).plain.count("init=rrqr,") > 4  # several
+
+
+@pytest.mark.parametrize("width", [160, 36])
+def test_figures_stand_below_each_other_beside_marks_and_notes(width: int) -> None:
+    columns = Column("miou/a", "one"), Column("miou/b", "another")
+    rows = (SheetRow("best", (Number(35.2, 0.47, mark="best"), Number(-1, low=-2, high=-0.5, note="*"))),
+            SheetRow("second", (Number(35.1, 0.47, mark="second"), Number(-1, low=-2, high=-0.5, note="***"))),
+            SheetRow("third", (Number(30.1, 0.46), Number(-1, low=-2, high=-0.5))), SheetRow("chance", (Number(30.1), Number(-1))))
+    sheet = Sheet(name="x", columns=columns, rows=rows)
+    text = terminal(sheet, width).plain.splitlines()
+    for figure in (r"3\d\.\d0", r"-1\.00", r"±0\.4\d", r"\[-2\.00"):
+        places = [[found.start() for found in re.finditer(figure, line)] for line in text]
+        assert len({tuple(each) for each in places if each}) == 1, figure
+    assert "\ufdd0" not in terminal(sheet, width).plain
 
 
 def test_the_terminal_says_what_its_marks_mean() -> None:

@@ -109,7 +109,9 @@ def test_every_kind_of_column_has_its_words(column: str, says: str) -> None:
     assert says in found.formula and bool(found.sources) == (column != "target mean published")
 
 
-@pytest.mark.parametrize(("column", "says"), [("p (Holm)", "Holm-adjusted"), ("g", "Hedges"), ("pairs", "have finished")])
+@pytest.mark.parametrize(("column", "says"), [
+    ("target mean p", "p of a paired t test: "), ("source p (Holm)", "Holm-adjusted"), ("target mean g", "Hedges"),
+    ("pairs", "have finished")])
 def test_the_columns_of_differences_have_theirs(column: str, says: str) -> None:
     found = ask("rank.differences", "main.rank=4", column)
     assert says in found.formula and len(found.sources) == 6

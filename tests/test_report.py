@@ -1,6 +1,7 @@
 """The report: one page that loads nothing, escapes everything, and is the same for the same runs."""
 
 import io
+import math
 import os
 import re
 import shutil
@@ -154,6 +155,16 @@ def test_costs_are_sums_of_what_finished() -> None:
     text = Reader(render(page())).text()
     assert "rrqr 3 5.0 min 30 s" in text and "all 5 8.4 min 50 s" in text
     assert html_page.duration(7200) == "2.00 h" and html_page.duration(59) == "59 s"
+
+
+def test_what_a_run_did_not_record_is_unknown_on_its_page() -> None:
+    some = cells()
+    del some[1].records[0].metrics["time/train"], some[1].records[0].tags["commit"]
+    costs = html_page.costs_of(some)
+    assert costs[0].train == 303.0 and math.isnan(costs[1].train) and math.isnan(html_page.total(costs).train)
+    assert html_page.duration(costs[1].train) == "unknown" and costs[1].evaluate == 20.0
+    assert [line.commit for line in html_page.lines_of(some)[3:5]] == ["unknown", "c" * 40]
+    assert "svd 2 unknown 20 s" in Reader(render(page(costs=costs))).text()
 
 
 def test_a_cell_differs_from_the_baseline_in_settings_only() -> None:

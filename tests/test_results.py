@@ -14,7 +14,7 @@ from recyclelora.spaces.statement import Statement, Target
 from recyclelora.tables.cells import group
 from recyclelora.tables.leads import mark_leads
 from recyclelora.tables.measures import recorded
-from recyclelora.tables.results import show, tabulate_results
+from recyclelora.tables.results_table import show, tabulate_results
 from recyclelora.tables.sheet import Number, Sheet
 from recyclelora.tables.sweep_sheets import build
 from tests.ablation import noisy, ordinary, planned, record, scored, sweep

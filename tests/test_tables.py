@@ -29,7 +29,7 @@ def plain(entry: Entry) -> str:
     if not isinstance(entry, Number):
         return entry or "–"
     sign, digits = ("+" if entry.signed else ""), f".{entry.digits}f"
-    text = f"{entry.value:{sign}{digits}}"
+    text = f"<{entry.least:{digits}}" if 0 <= entry.value < entry.least else f"{entry.value:{sign}{digits}}"
     text += f"±{entry.sd:{digits}}" if entry.sd == entry.sd else ""
     text += f" [{entry.low:+{digits}}, {entry.high:+{digits}}]" if entry.low == entry.low else ""
     return text + (f" <{entry.mark}>" if entry.mark else "") + (f" {entry.note}" if entry.note else "")

@@ -41,7 +41,7 @@ class DeletedRun(NamedTuple):
     fingerprint: str
     run_id: str
     cell: str
-    seed: int
+    seed: int | None  # None: its tags do not tell
 
 
 class Decoded(dict[str, object]):
@@ -61,7 +61,7 @@ def to_sweep(run: Run) -> Sweep:
 def to_deleted(run: Run, sweep: str) -> DeletedRun:
     seed = run.tags.get("seed", "")
     return DeletedRun(run.tags.get("fingerprint", ""), run.run_id, run.tags[f"sweep.{sweep}"],
-                      int(seed) if seed.isdecimal() else 0)
+                      int(seed) if seed.isdecimal() else None)
 
 
 def age(run: Run) -> tuple[int, str]:

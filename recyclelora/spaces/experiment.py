@@ -6,6 +6,7 @@ from typing import cast
 
 from recyclelora.documents import Document, Plain, check_name, nearest
 from recyclelora.errors import InputError
+from recyclelora.spaces.columns import BY_KEY, DEFAULT
 from recyclelora.spaces.design import BASELINE
 from recyclelora.spaces.space import Budget, Method
 from recyclelora.spaces.statement import FIGURES, TABLES, TIERS, Expectation, Statement, Target
@@ -38,8 +39,9 @@ def choose_base(document: Document, at: str | None) -> tuple[Document, str]:
 
 
 def read_statement(document: Document, at: str, method: Method, claim: str, cells: Sequence[str],
-                   factors: Sequence[str]) -> Statement:
-    """The statement of a file, checked against the labels of its `cells`. Raises InputError with file and line."""
+                   factors: Sequence[str], columns: Sequence[str]) -> Statement:
+    """The statement of a file, checked against the labels of its `cells` and the `columns` that its table may have.
+    Raises InputError with file and line."""
     baseline = document.data.get("baseline", BASELINE if method in AROUND else None)
     if baseline is not None:
         _known(document, baseline, cells, "baseline")
@@ -48,7 +50,8 @@ def read_statement(document: Document, at: str, method: Method, claim: str, cell
         factors=tuple(factors) if method == "grid" and len(factors) > 1 else (),
         expectations=tuple(_expectations(document, cells)), targets=tuple(_targets(document, cells)),
         tables=_names(document, "tables", TABLES, ("results", "differences")),
-        figures=_names(document, "figures", FIGURES, ("differences",)), unknown=_unknown(document))
+        figures=_names(document, "figures", FIGURES, ("differences",)),
+        columns=_columns(document, columns), unknown=_unknown(document))
 
 
 def read_budget(document: Document) -> Budget | None:
@@ -135,6 +138,21 @@ def _names(document: Document, key: str, known: Sequence[str], default: tuple[st
         if name not in known:
             raise InputError(f"{document.where(key)}: {key}: {name!r} is unknown{nearest(str(name), known)}")
     return tuple(dict.fromkeys(map(str, given)))
+
+
+def _columns(document: Document, known: Sequence[str]) -> tuple[str, ...]:
+    """`columns: [settings, status, miou/target_mean, memory/peak]`: those of the table of results, in order."""
+    given = document.data.get("columns", list(DEFAULT))
+    where = f"{document.where('columns')}: columns"
+    if not isinstance(given, list) or not given:
+        raise InputError(f"{where}: expected a list such as [{', '.join(DEFAULT)}], found {given!r}")
+    for place, name in enumerate(given):
+        if name not in known:
+            close = nearest(str(name), known) or f"; known: {', '.join(BY_KEY)}, miou/DOMAIN and every setting"
+            raise InputError(f"{where}: {name!r} is no column{close}")
+        if name in given[:place]:
+            raise InputError(f"{where}: {name!r} is listed twice")
+    return tuple(map(str, given))
 
 
 def _known(document: Document, cell: object, cells: Sequence[str], *keys: str) -> None:

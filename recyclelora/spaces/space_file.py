@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from recyclelora.documents import Document, Plain, nearest, read
 from recyclelora.errors import InputError
 from recyclelora.settings import Settings, from_document, known_keys, read_settings
+from recyclelora.spaces.columns import known_columns
 from recyclelora.spaces.experiment import AROUND, choose_base, factor_keys, read_budget, read_statement
 from recyclelora.spaces.space import (
     DISTRIBUTIONS,
@@ -28,8 +29,8 @@ from recyclelora.spaces.space import (
 )
 
 KEYS = ("claim", "base", "config", "at", "method", "metric", "parameters", "baselines", "cells", "components", "seeds",
-        "early_terminate", "run_cap", "search_seed", "baseline", "expect", "targets", "tables", "figures", "budget",
-        "after", "unknown")
+        "early_terminate", "run_cap", "search_seed", "baseline", "expect", "targets", "tables", "figures", "columns",
+        "budget", "after", "unknown")
 
 
 EXHAUSTIVE = ("grid", "one_factor", "leave_one_out", "add_one_in", "cells")  # all cells, with equal budgets
@@ -69,7 +70,18 @@ def read_space(path: Path, overrides: Mapping[str, Plain] | None = None, at: str
     if repeated:
         raise InputError(f"{path}: two cells are called {repeated[0]!r}; rename one")
     factors = factor_keys(reader.group("parameters"))
-    return replace(space, statement=read_statement(document, chosen, space.method, space.claim, labels, factors))
+    columns = known_columns(_domains(space), known_keys())
+    return replace(space, statement=read_statement(document, chosen, space.method, space.claim, labels, factors,
+                                                   columns))
+
+
+def _domains(space: Space) -> list[str]:
+    """The target domains of the base config, and those that some cells have instead."""
+    named = [*space.baselines.values(), *space.cells.values(), *space.components.values()]
+    swept = [parameter.values for parameter in space.parameters if parameter.key == "data.targets"]
+    lists = [space.settings.resolve().data.targets, *(knobs.get("data.targets") for knobs in named),
+             *(value for values in swept for value in values)]
+    return list(dict.fromkeys(str(domain) for each in lists if isinstance(each, list | tuple) for domain in each))
 
 
 def _before(path: Path, document: Document, at: str, overrides: Mapping[str, Plain] | None) -> Space | None:

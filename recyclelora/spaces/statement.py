@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from recyclelora.spaces.columns import DEFAULT
+
 DESIGNS = ("grid", "one_factor", "leave_one_out", "add_one_in", "cells")
 TABLES = ("results", "differences", "effects", "adapters")
 FIGURES = ("differences", "effects", "adapters", "layers", "panels")
@@ -42,6 +44,7 @@ class Statement:
     targets: tuple[Target, ...] = ()
     tables: tuple[str, ...] = ("results",)
     figures: tuple[str, ...] = ()
+    columns: tuple[str, ...] = DEFAULT  # of the table of results, in this order
     command: str = ""  # what it was last run with
     unknown: tuple[tuple[str, str], ...] = ()  # what the publication leaves open, and what was chosen
 

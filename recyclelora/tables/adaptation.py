@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from recyclelora.adapters.diagnostics import DEFINITIONS
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.measures import digits_for, recorded, title
-from recyclelora.tables.results import runs_of, status_of
+from recyclelora.tables.results_table import runs_of, status_of
 from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
 from recyclelora.tables.statistics import mean_sd
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from recyclelora.runs.run import DeletedRun
+from recyclelora.spaces.columns import BY_KEY, DEFAULT, UNKNOWN, Fact, Group, Quantity, code_of
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import ALPHA, LEAST
 from recyclelora.tables.leads import Marks
@@ -21,6 +22,26 @@ def describe_results(name: str, cells: Sequence[Cell], marks: Marks) -> list[str
     sentences = [f"Sweep {name}: mIoU in %, " + (f"mean ± sample s.d. over seeds {', '.join(seeds)}." if len(seeds) > 1
                                                  else f"seed {seeds[0]}.")]
     return sentences + describe_evidence(cells) + describe_marks(cells, marks)
+
+
+def describe_columns(chosen: Sequence[str], cells: Sequence[Cell]) -> list[str]:
+    """What the columns beside those of every table are, which direction is good, and which runs lack their number."""
+    entries = [BY_KEY[key] for key in chosen if key not in DEFAULT and key in BY_KEY]
+    sentences = [_column_in_words(entry) for entry in entries]
+    for entry in entries:
+        if isinstance(entry, Quantity):
+            lacking = [record.fingerprint for cell in cells for record in cell.finished.values()
+                       if not math.isfinite(entry.of(record))]
+            sentences += _uncounted(entry.key, lacking)
+    return sentences
+
+
+def _column_in_words(entry: Quantity | Fact | Group) -> str:
+    """`Peak memory: the most that ..., in GiB; lower is better.`"""
+    unit = f", in {entry.unit}" if isinstance(entry, Quantity) and entry.unit else ""
+    better = f"; {entry.better} is better" if isinstance(entry, Quantity) and entry.better else ""
+    heading = entry.key if isinstance(entry, Group) else entry.heading
+    return f"{heading[0].upper()}{heading[1:]}: {entry.means}{unit}{better}."
 
 
 def describe_evidence(cells: Sequence[Cell]) -> list[str]:
@@ -49,15 +70,16 @@ def describe_marks(cells: Sequence[Cell], marks: Marks) -> list[str]:
 
 
 def describe_origin(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
-    """How the numbers were taken, and from what data, weights and code."""
+    """How the numbers were taken, and from what data, weights and code. A failed run has no numbers."""
+    records = [record for record in records if record.outcome != "failed"] or records
     if not records:
         return []
     sources = _every(record.config.get("data.source") for record in records)
-    return [f"Source: {sources}. Selection: {_tag(records, 'selection')}. Protocol: {_tag(records, 'protocol')}. "
+    return [f"Source: {sources}. Selection: {told(records, 'selection')}. Protocol: {told(records, 'protocol')}. "
             f"Label space: {_label_spaces(records)}.",
             *_apart(records, metrics),
-            f"Weights: sha256 {_tag(records, 'weights_sha256', 12)}. Data: {_tag(records, 'data_fingerprint', 12)}. "
-            f"Code: {_code(records)}."]
+            f"Weights: sha256 {told(records, 'weights_sha256', 12)}. Data: {told(records, 'data_fingerprint', 12)}. "
+            f"Code: {code(records)}."]
 
 
 def _label_spaces(records: Sequence[Record]) -> str:
@@ -67,16 +89,17 @@ def _label_spaces(records: Sequence[Record]) -> str:
     if told and told.keys() >= {_kind(record) for record in records}:
         return _mapped(told)
     named = sorted({name for record in records for name in record.tags.get("label_space", "").split("+") if name})
+    silent = [UNKNOWN] if any(not record.tags.get("label_space") for record in records) else []
     if len(named) < 2:
-        return ", ".join(named) or "unknown"
+        return ", ".join([*named, *silent])
     scored: dict[str, dict[str, None]] = {}
     samples = {_kind(record): record for record in reversed(records) if record.outcome == "finished"}
     for _, record in sorted(samples.items(), key=lambda item: tuple(map(str, item[0]))):
         for domain, space in spaces_of(record).items():
             scored.setdefault(space, {})[domain] = None
     if set(scored) != set(named):
-        return ", ".join(named)
-    return "; ".join(f"{space} ({', '.join(scored[space])})" for space in named)
+        return ", ".join([*named, *silent])
+    return "; ".join([*(f"{space} ({', '.join(scored[space])})" for space in named), *silent])
 
 
 def _kind(record: Record) -> tuple[str, ...]:
@@ -104,21 +127,25 @@ def _apart(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
     return [*sentences, *(["The target mean is one over several label spaces."] if several else [])]
 
 
-def _code(records: Iterable[Record]) -> str:
-    versions: dict[str, list[str]] = {}
-    for record in records:
-        if commit := record.tags.get("commit"):
-            changed = record.tags.get("dirty") == "true"
-            versions.setdefault(commit + (" (modified)" if changed else ""), []).append(record.fingerprint)
-    listed = ", ".join(sorted(versions)) or "unknown"
+def code(records: Iterable[Record]) -> str:
+    """The versions of the code that the runs were made with."""
+    versions = {code_of(record) or UNKNOWN for record in records}
+    listed = _listed(versions)
     return listed if len(versions) < 2 else f"runs of {len(versions)} code versions, {listed}"
 
 
 def _every(values: Iterable[object]) -> str:
-    return ", ".join(sorted({str(value) for value in values if value})) or "unknown"
+    """The different values; a run without one is `unknown`, whatever the others say."""
+    return _listed({str(value or UNKNOWN) for value in values})
 
 
-def _tag(records: Iterable[Record], name: str, length: int | None = None) -> str:
+def _listed(values: Iterable[str]) -> str:
+    """In order, UNKNOWN last."""
+    return ", ".join(sorted(values, key=lambda value: (value == UNKNOWN, value))) or UNKNOWN
+
+
+def told(records: Iterable[Record], name: str, length: int | None = None) -> str:
+    """The different values of a tag."""
     return _every(record.tags.get(name, "")[:length] for record in records)
 
 
@@ -136,8 +163,12 @@ def describe_lacks(cells: Sequence[Cell], metrics: Sequence[str], deleted: Seque
     present = {record.fingerprint for record in records}
     if gone := [each for each in deleted if each.fingerprint not in present]:
         sentences.append(f"{len(gone)} deleted from the store, and not run again: "
-                         f"{_some([f'{each.cell} seed {each.seed} ({each.fingerprint})' for each in gone])}.")
+                         f"{_some([f'{each.cell} seed {_seed(each)} ({each.fingerprint})' for each in gone])}.")
     return sentences
+
+
+def _seed(run: DeletedRun) -> str:
+    return UNKNOWN if run.seed is None else str(run.seed)
 
 
 def _missing(cells: Sequence[Cell]) -> list[str]:
@@ -159,10 +190,14 @@ def _not_numbers(cells: Sequence[Cell], metrics: Sequence[str]) -> list[str]:
     for metric in metrics:
         bad = [record.fingerprint for cell in cells for record in cell.finished.values()
                if not math.isfinite(record.metrics.get(metric, math.nan)) and measures(record, metric)]
-        if bad:
-            sentences.append(f"{len(bad)} run{'s' if len(bad) > 1 else ''} without a finite {metric} "
-                             f"{'are' if len(bad) > 1 else 'is'} not counted: {_some(bad)}.")
+        sentences += _uncounted(metric, bad)
     return sentences
+
+
+def _uncounted(metric: str, fingerprints: Sequence[str]) -> list[str]:
+    several = len(fingerprints) > 1
+    return [f"{len(fingerprints)} run{'s' if several else ''} without a finite {metric} {'are' if several else 'is'} "
+            f"not counted: {_some(fingerprints)}."] if fingerprints else []
 
 
 def _some(items: Sequence[str]) -> str:

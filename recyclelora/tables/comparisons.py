@@ -38,6 +38,11 @@ class Comparison(NamedTuple):
     effect: float
 
     @property
+    def p(self) -> float:
+        """That of this test alone; nan where it was not made."""
+        return math.nan if math.isnan(self.p_holm) else self.difference.p
+
+    @property
     def clear(self) -> bool:
         """Whether the adjusted p is below 0.05. (The 95 % interval then excludes 0.)"""
         return self.p_holm < ALPHA

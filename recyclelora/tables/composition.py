@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from recyclelora.spaces.statement import Statement
 from recyclelora.tables import figures
+from recyclelora.tables.captions import code, told
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import compare, judge, metrics_compared
 from recyclelora.tables.effects import cross
 from recyclelora.tables.formats import Link
 from recyclelora.tables.html_page import Page, Panel, Plate, changes_of, costs_of, lines_of
 from recyclelora.tables.measures import recorded
-from recyclelora.tables.results import chance_of
+from recyclelora.tables.results_table import chance_of
 from recyclelora.tables.sheet import Sheet
 from recyclelora.trials.analysis_files import Analysis
 from recyclelora.trials.record import Record
@@ -78,23 +79,23 @@ def compose(material: Material, gallery: Gallery, link: Link | None = None) -> P
     verdict = judge(statement, cells)
     config, changes = changes_of(cells, statement.baseline)
     records = recorded(cells)
-    devices = sorted({record.tags["device"] for record in records if "device" in record.tags})
     return Page(
         title=material.name, claim=statement.claim, verdict=verdict.word, sentence=verdict.sentence, at=statement.at,
         summary=gallery.summary, figures=gallery.figures, adapters=gallery.adapters,
         tables=tuple((SHEETS[sheet.name.removeprefix(material.name).strip(".")], sheet) for sheet in material.sheets),
         panels=tuple(material.panels) if "panels" in statement.figures else (), costs=costs_of(cells),
-        machine=", ".join(devices), facts=_facts(records) | _open_points(statement), runs=lines_of(cells, link),
+        machine=told([record for record in records if record.outcome == "finished"], "device") if records else "",
+        facts=_facts(records) | _open_points(statement), runs=lines_of(cells, link),
         config=config, changes=changes,
         commands=material.commands, notes=material.notes)
 
 
 def _facts(records: Sequence[Record]) -> dict[str, str]:
-    named = {"commit": "code", "data_fingerprint": "data", "weights_sha256": "weights, sha256",
-             "weights_source": "weights from", "protocol": "protocol", "selection": "selection rule"}
-    found = {title: sorted({record.tags.get(tag, "") for record in records} - {""})
-             for tag, title in named.items()}
-    return {title: ", ".join(values) for title, values in found.items() if values}
+    """What the runs that were scored rest on; none where nothing was."""
+    scored = [record for record in records if record.outcome != "failed"]
+    named = {"data_fingerprint": "data", "weights_sha256": "weights, sha256", "weights_source": "weights from",
+             "protocol": "protocol", "selection": "selection rule"}
+    return {"code": code(scored), **{title: told(scored, tag) for tag, title in named.items()}} if scored else {}
 
 
 def _open_points(statement: Statement) -> dict[str, str]:

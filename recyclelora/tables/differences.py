@@ -11,9 +11,9 @@ from recyclelora.spaces.statement import Statement
 from recyclelora.tables.bootstrap import bootstrap_images
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import ALPHA, LEAST, Comparison, baseline_of, compare, metrics_compared
-from recyclelora.tables.effects import p_value, signed
+from recyclelora.tables.effects import p_columns, p_values, signed
 from recyclelora.tables.measures import POINTS, TARGET_MEAN, domains_of, recorded, scale_of, title
-from recyclelora.tables.results import runs_of
+from recyclelora.tables.results_table import runs_of
 from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
 from recyclelora.tables.statistics import detectable_difference, evidence, mean_sd
 from recyclelora.trials.record import Record
@@ -23,18 +23,19 @@ Confusions = Mapping[str, Mapping[str, NDArray[Any]]]  # fingerprint -> domain -
 
 def tabulate_differences(name: str, cells: Sequence[Cell], statement: Statement,
                          confusions: Confusions | None = None) -> Sheet:
-    """A row per cell but the baseline. The mean of the targets comes first, with p and effect size; `confusions` of the
-    runs give the interval that other test images would give."""
+    """A row per cell but the baseline. The mean of the targets comes first, with its effect size; each metric of the
+    family has its p, raw and after Holm over the whole table. `confusions` of the runs give the interval that other
+    test images would give."""
     baseline = baseline_of(cells, statement)
     metrics = metrics_compared(cells, statement)
     comparisons = compare(cells, statement, metrics)
     domains = domains_of(recorded(cells))
     columns = [Column("pairs", "pairs")]
     for metric in metrics:
-        columns.append(Column(metric, title(metric)))
+        columns += [Column(metric, title(metric)), *p_columns(metric)]
         if metric == TARGET_MEAN:
-            columns += [Column(f"{metric} p", "p (Holm)"), Column(f"{metric} g", "g")]
-            columns += [Column(f"{metric} images", "other images")] if confusions else []
+            columns += [Column(f"{metric} g", f"{title(metric)} g")]
+            columns += [Column(f"{metric} images", f"{title(metric)}, other images")] if confusions else []
     others = [cell for cell in cells if cell.label != baseline.label]
     rows = []
     for place, cell in enumerate(others):
@@ -48,10 +49,9 @@ def tabulate_differences(name: str, cells: Sequence[Cell], statement: Statement,
 def _entries(comparisons: Sequence[Comparison], images: Sequence[Entry]) -> list[Entry]:
     entries: list[Entry] = [Number(comparisons[0].difference.n, digits=0) if comparisons else None]
     for each in comparisons:
-        entries.append(signed(each.difference, scale_of(each.metric), each.p_holm))
+        entries += [signed(each.difference, scale_of(each.metric), each.p_holm), *p_values(each.p, each.p_holm)]
         if each.metric == TARGET_MEAN:
-            entries += [p_value(each.p_holm), Number(each.effect, signed=True) if math.isfinite(each.effect) else None,
-                        *images]
+            entries += [Number(each.effect, signed=True) if math.isfinite(each.effect) else None, *images]
     return entries
 
 
@@ -98,8 +98,8 @@ def _sentences(baseline: Cell, others: Sequence[Cell], comparisons: Sequence[Com
     if tested:
         untested = f" Differences of fewer than {LEAST} pairs are not tested." if least < LEAST else ""
         sentences.append(f"*: p < {ALPHA} after Holm over the table's {tested} comparisons; the others are not "
-                         "distinguishable from 0. g: mean of the paired differences over their s.d. (Hedges)."
-                         + untested)
+                         "distinguishable from 0. p: of the paired t-test alone. g: mean of the paired "
+                         "differences over their s.d. (Hedges)." + untested)
     sentences.append(f"{least} pair{'' if least == 1 else 's'} a difference: {evidence(least)}." if least == most else
                      f"{least} to {most} pairs a difference; {least}: {evidence(least)}; {most}: {evidence(most)}.")
     sentences += _power(others, baseline, most)

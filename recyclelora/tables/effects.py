@@ -12,10 +12,11 @@ from recyclelora.tables.cells import Cell
 from recyclelora.tables.comparisons import ALPHA, LEAST
 from recyclelora.tables.factorial import Effect, factorial_effects
 from recyclelora.tables.measures import POINTS, SOURCE, TARGET_MEAN, grounds_of, mixed, recorded, title
-from recyclelora.tables.results import runs_of, show
+from recyclelora.tables.results_table import runs_of, show
 from recyclelora.tables.sheet import Column, Number, Sheet, SheetRow
 from recyclelora.tables.statistics import Difference, holm
 
+P_DIGITS = 6  # a t-test on a handful of seeds means nothing beyond these
 Levels = tuple[object, ...]  # as text, one of each factor
 
 
@@ -59,7 +60,7 @@ def tabulate_effects(name: str, cells: Sequence[Cell], statement: Statement) -> 
     metrics = [metric for metric in (TARGET_MEAN, SOURCE) if metric not in apart]
     columns = [Column("pairs", "seeds")]
     for metric in metrics:
-        columns += [Column(metric, title(metric)), Column(f"{metric} p", "p (Holm)")]
+        columns += [Column(metric, title(metric)), *p_columns(metric)]
     if not crossing.cells:
         return Sheet(name=name, columns=tuple(columns), rows=(), corner="effect",
                      caption=(f"No effect can be taken: {crossing.lacks}.",))
@@ -69,15 +70,15 @@ def tabulate_effects(name: str, cells: Sequence[Cell], statement: Statement) -> 
     for place, each in enumerate(next(iter(effects.values()), [])):
         entries: list[Number | None] = [Number(each.difference.n, digits=0)]
         for rank, metric in enumerate(metrics):
-            p = adjusted[rank * len(effects[metric]) + place]
-            entries += [signed(effects[metric][place].difference, POINTS, p), p_value(p)]
+            p, difference = adjusted[rank * len(effects[metric]) + place], effects[metric][place].difference
+            entries += [signed(difference, POINTS, p), *p_values(_tested(difference), p)]
         rows.append(SheetRow(label_effect(each, crossing), tuple(entries), runs_of(*cells_of(each, crossing))))
     return Sheet(name=name, columns=tuple(columns), rows=tuple(rows), corner="effect", caption=(
         f"Effects of {' and '.join(crossing.factors)} on mIoU in points, paired by seed, with 95 % interval (Student's "
         "t): a main effect is a level minus the first level of its factor, averaged over the other factors; an "
         "interaction is a difference of two such differences.",
         f"*: p < {ALPHA} after Holm over the {sum(not math.isnan(p) for p in adjusted)} tests of the table; the "
-        "others are not distinguishable from 0.", *describe_evidence(cells)))
+        "others are not distinguishable from 0. p: of the paired t-test alone.", *describe_evidence(cells)))
 
 
 def cells_of(effect: Effect, crossing: Crossing) -> list[Cell]:
@@ -104,11 +105,22 @@ def signed(difference: Difference, scale: float, p: float) -> Number | None:
                   note="*" if p < ALPHA else "")
 
 
+def p_columns(metric: str) -> list[Column]:
+    """Behind a difference: its p, as tested alone and after Holm."""
+    return [Column(f"{metric} p raw", f"{title(metric)} p"), Column(f"{metric} p holm", f"{title(metric)} p (Holm)")]
+
+
+def p_values(raw: float, adjusted: float) -> list[Number | None]:
+    """What stands in `p_columns`."""
+    return [p_value(raw), p_value(adjusted)]
+
+
 def p_value(p: float) -> Number | None:
-    """A p as it is printed: three digits, or up to six where its first figure needs them."""
+    """A p as it is printed: three digits, up to six where its first figure needs them, and `<0.000001` below."""
     if math.isnan(p):
         return None
-    return Number(p, digits=min(6, max(3, -math.floor(math.log10(p)))) if p > 0 else 3)
+    return Number(p, digits=min(P_DIGITS, max(3, -math.floor(math.log10(p)))) if p > 0 else P_DIGITS,
+                  least=10.0**-P_DIGITS)
 
 
 def _tested(difference: Difference) -> float:

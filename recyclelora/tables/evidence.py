@@ -17,10 +17,11 @@ from recyclelora.runs.reader import Reader
 from recyclelora.runs.run import DeletedRun, Sweep
 from recyclelora.spaces.statement import Statement
 from recyclelora.tables import sweep_sheets
-from recyclelora.tables.cells import Cell
+from recyclelora.tables.cells import Cell, group
 from recyclelora.tables.differences import Confusions
 from recyclelora.tables.formats import Link
 from recyclelora.tables.html_page import Panel
+from recyclelora.tables.long_csv import long_csv
 from recyclelora.tables.sheet import RunRef, Sheet
 from recyclelora.trials.analysis_files import FILES, PICTURE, Analysis, read_analysis
 from recyclelora.trials.record import Record
@@ -39,6 +40,11 @@ class Evidence(NamedTuple):
     def sheets(self, confusions: Confusions | None = None) -> list[Sheet]:
         return sweep_sheets.build(self.sweep, self.plan, self.records, self.statement, confusions, self.deleted,
                             self.importances)
+
+    def long_csv(self) -> str:
+        """The runs behind the sheets, a line per metric."""
+        cells = group(self.sweep.name, self.plan, self.records)
+        return long_csv(self.sweep, cells, self.records, self.statement)
 
 
 def fetch(store: Reader, name: str) -> Evidence:

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from recyclelora.errors import InputError
+from recyclelora.spaces.columns import UNKNOWN
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.figures import Drawing
 from recyclelora.tables.formats import Link, html_table
@@ -50,7 +51,7 @@ class Panel(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What the finished runs of a cell took together, in seconds."""
+    """What the finished runs of a cell took together, in seconds; nan: not known."""
 
     cell: str
     runs: int
@@ -114,7 +115,7 @@ def render(page: Page, link: Link | None = None) -> str:
         raise ValueError(f"{page.verdict!r} is none of {', '.join(VERDICTS)}")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(duration=duration, value=value, web=web, line=line)
-    template = environment.from_string(resources.files("recyclelora.tables").joinpath("report.html").read_text("utf-8"))
+    template = environment.from_string(resources.files("recyclelora.tables").joinpath("page.html").read_text("utf-8"))
     plates = [plate for plate in (page.summary, *page.figures, *page.adapters) if plate]
     drawn = {id(plate): Markup(inline(plate, f"f{place}")) for place, plate in enumerate(plates, 1)}
     shared = shared_sentences([sheet for _, sheet in page.tables])
@@ -187,8 +188,13 @@ def _encode(panel: Panel, width: int, quality: int) -> Picture:
 
 def costs_of(cells: Sequence[Cell]) -> tuple[Cost, ...]:
     """What the finished runs of each cell took: their `time/train` and `time/evaluate`."""
-    return tuple(Cost(cell.label, len(cell.finished), math.fsum(cell.values("time/train").values()),
-                      math.fsum(cell.values("time/evaluate").values())) for cell in cells)
+    return tuple(Cost(cell.label, len(cell.finished), _sum(cell, "time/train"), _sum(cell, "time/evaluate"))
+                 for cell in cells)
+
+
+def _sum(cell: Cell, metric: str) -> float:
+    """nan where a finished run does not tell: the sum of the others is no sum of all."""
+    return math.fsum(record.metrics.get(metric, math.nan) for record in cell.finished.values())
 
 
 def total(costs: Sequence[Cost]) -> Cost:
@@ -208,7 +214,7 @@ def lines_of(cells: Sequence[Cell], link: Link | None = None) -> tuple[RunLine, 
             run_id = record.tags.get("run_id", "")
             ref = RunRef(run_id, record.fingerprint, seed)
             lines.append(RunLine(cell.label, seed, record.outcome, run_id, record.fingerprint,
-                                 record.tags.get("commit", ""), link([ref]) if link and run_id else None))
+                                 record.tags.get("commit") or UNKNOWN, link([ref]) if link and run_id else None))
     return tuple(lines)
 
 
@@ -226,6 +232,9 @@ def changes_of(cells: Sequence[Cell], baseline: str | None) -> tuple[Flat, dict[
 
 
 def duration(seconds: float) -> str:
+    """A time as a page shows it; `unknown` for nan."""
+    if math.isnan(seconds):
+        return UNKNOWN
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.2f} h"

@@ -1,5 +1,6 @@
 """Finds the runs behind a number in a table."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -7,12 +8,13 @@ from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.run import Sweep
+from recyclelora.spaces.columns import BY_KEY, UNKNOWN, Fact, Quantity, code_of
 from recyclelora.spaces.statement import Statement
 from recyclelora.tables.cells import Cell, group
 from recyclelora.tables.comparisons import baseline_of
 from recyclelora.tables.formats.entries import Style, line, show
 from recyclelora.tables.measures import scale_of
-from recyclelora.tables.results import show as show_setting
+from recyclelora.tables.results_table import show as show_setting
 from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
 from recyclelora.tables.targets import beside
 from recyclelora.trials.record import Record
@@ -183,7 +185,7 @@ def _concerned(kind: str, row: SheetRow, cells: Sequence[Cell], statement: State
 
 def metric_of(key: str) -> str:
     """The metric that a column was computed from: `miou/source p` from `miou/source`."""
-    for suffix in (" published", " difference", " p", " g", " images"):
+    for suffix in (" published", " difference", " p raw", " p holm", " g", " images"):
         if key.endswith(suffix):
             return key.removesuffix(suffix)
     return {"pairs": "miou/target_mean"}.get(key, key)
@@ -200,14 +202,18 @@ def _sources(cell: Cell, column: Column, fingerprints: Mapping[tuple[str, int], 
             continue
         tags, value = record.tags, _value(record, metric_of(column.key))
         run_id = tags.get("run_id", "")
-        commit = tags.get("commit", "") + (" (modified)" if tags.get("dirty") == "true" else "")
         yield Source(cell.label, seed, value, record.outcome == "finished" and value not in uncounted,
-                     record.outcome, record.reason, run_id, record.fingerprint, commit,
+                     record.outcome, record.reason, run_id, record.fingerprint, code_of(record),
                      address([run_id]) if run_id else None, tags.get("duplicates", ""))
 
 
 def _value(record: Record, metric: str) -> str:
-    """A run's own value for a column, which is a metric or a setting."""
+    """A run's own value for a column, as it was recorded: of a metric, a fact or a setting."""
+    entry = BY_KEY.get(metric)
+    if isinstance(entry, Fact):
+        return entry.of(record) or UNKNOWN
+    if isinstance(entry, Quantity) and metric not in record.metrics:
+        return repr(value) if math.isfinite(value := entry.of(record)) else ""
     if metric in record.metrics:
         return repr(record.metrics[metric])
     return show_setting(record.config.get(metric), None)
@@ -249,13 +255,13 @@ def _formula(kind: str, row: SheetRow, column: Column, concerned: Sequence[Cell]
              counted: int) -> str:
     """How the number was computed."""
     metric, key = metric_of(column.key), column.key
-    scaled = f"{metric} x 100" if scale_of(metric) != 1 else metric
+    scaled, entry = _scaled(metric), BY_KEY.get(metric)
     if row.apart:
         return f"what guessing scores, as the runs recorded it on their data ({metric.replace('miou/', 'chance/', 1)})"
     if kind == "differences":
         return _difference_in_words(key, scaled, concerned, counted)
     if kind == "effects":
-        what = "Holm-adjusted p of the effect" if key.endswith(" p") else "effect"
+        what = {" p raw": "p of the effect", "p holm": "Holm-adjusted p of the effect"}.get(key[-6:], "effect")
         return f"{what} on {scaled}, per seed a difference of the means of these cells, then mean over seeds [95 %]"
     if key.endswith((" published", " difference")):
         target = beside(statement).get((row.label, metric))
@@ -265,8 +271,18 @@ def _formula(kind: str, row: SheetRow, column: Column, concerned: Sequence[Cell]
         return f"{origin}; not measured here" if key.endswith(" published") else (
             f"mean of {scaled} over {counted} seeds, minus {origin}; [95 % of the mean over seeds]")
     if not column.numeric:
+        if isinstance(entry, Fact):
+            return f"{entry.means}, as its runs recorded it"
         return "how many of its planned runs have finished" if key in ("status", "trial") else f"setting {key}"
     return f"mean ± sample s.d. of {scaled} over {counted} seeds" if counted > 1 else f"{scaled} of a single run"
+
+
+def _scaled(metric: str) -> str:
+    """The recorded value and what it is multiplied by before it is printed: `miou/source x 100`, `time/train in h`."""
+    if scale_of(metric) != 1:
+        return f"{metric} x 100"
+    entry = BY_KEY.get(metric)
+    return f"{metric} in {entry.unit}" if isinstance(entry, Quantity) and entry.scale != 1 else metric
 
 
 def _difference_in_words(key: str, scaled: str, concerned: Sequence[Cell], pairs: int) -> str:
@@ -274,7 +290,8 @@ def _difference_in_words(key: str, scaled: str, concerned: Sequence[Cell], pairs
     over = f"{scaled} of {own.label} minus that of {baseline.label}, over {pairs} pairs of equal seed"
     if key == "pairs":
         return f"seeds that both {own.label} and {baseline.label} have finished"
-    for suffix, what in ((" p", "p of a paired t test, Holm-adjusted over the table: "),
+    for suffix, what in ((" p raw", "p of a paired t test: "),
+                         (" p holm", "p of a paired t test, Holm-adjusted over the table: "),
                          (" g", "mean over s.d. with Hedges' correction: "),
                          (" images", "mean [95 % of a bootstrap over test images]: ")):
         if key.endswith(suffix):

@@ -2,40 +2,46 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from recyclelora.errors import InputError
 from recyclelora.runs.run import Sweep
+from recyclelora.spaces.columns import UNKNOWN, Quantity, quantity
 from recyclelora.spaces.statement import Statement
-from recyclelora.tables.captions import describe_origin
-from recyclelora.tables.cells import refuse_mixtures
-from recyclelora.tables.measures import digits_for, metrics_of, scale_of, title
-from recyclelora.tables.results import PARAMS, show, tabulate_chance
-from recyclelora.tables.sheet import Column, Entry, Number, RunRef, Sheet, SheetRow
+from recyclelora.tables.captions import describe_columns, describe_origin
+from recyclelora.tables.cells import Cell, refuse_mixtures
+from recyclelora.tables.measures import digits_for, metrics_of
+from recyclelora.tables.results_table import Layout, Strip, lay_out, quantity_strip, tabulate_chance
+from recyclelora.tables.sheet import Column, Number, RunRef, Sheet, SheetRow
 from recyclelora.trials.record import Record
 
+GOALS = ("maximize", "minimize")
 TOP = 20  # trials that the table lists
 
 
 def tabulate_search(sweep: Sweep, records: Sequence[Record], statement: Statement) -> Sheet:
     """A row per trial. Those stopped early stand last, without a rank. Raises InputError when the trials were not
-    measured alike."""
-    ended = sorted((record for record in records if record.outcome != "failed"), key=lambda each: _order(each, sweep))
+    measured alike, and where the sweep does not tell which way it ranks."""
+    ranked = rank(sweep, records)
+    ended = [record for _, record in ranked]
     refuse_mixtures(sweep.name, ended)
-    metrics = metrics_of(ended, statement)
-    metrics = metrics if sweep.objective in metrics else (sweep.objective, *metrics)
-    knobs = differing(ended)
-    columns = (*(Column(knob, knob, numeric=False) for knob in knobs), Column("trial", "trial", numeric=False),
-               Column(PARAMS, "adapter params"), *(Column(metric, title(metric)) for metric in metrics))
-    rows = [SheetRow(label_trial(place, record),
-                     (*(show(record.config.get(knob)) or None for knob in knobs), _status(record),
-                      _number(record, PARAMS, 0), *(_number(record, metric, digits_of(metric, ended))
-                                                    for metric in metrics)),
-                     (RunRef(record.tags.get("run_id", ""), record.fingerprint, _seed(record)),))
-            for place, record in enumerate(ended[:TOP], 1)]
+    by_label = dict(ranked[:TOP])
+    status = Strip(Column("trial", "trial", numeric=False), lambda cell: _status(by_label[cell.label]))
+    layout = Layout(statement.columns, differing(ended), metrics_of(ended, statement), status)
+    strips = [*lay_out(layout)]
+    if sweep.objective not in {strip.column.key for strip in strips}:  # what the trials are ranked by is always shown
+        strips.append(quantity_strip(_objective(sweep.objective, ended)))
+    columns = tuple(strip.column for strip in strips)
+    rows = [SheetRow(label, tuple(strip.entry(_cell(label, record)) for strip in strips),
+                     (RunRef(record.tags.get("run_id", ""), record.fingerprint, seed_of(sweep, record)),))
+            for label, record in by_label.items()]
+    shown = [_cell(label, record) for label, record in by_label.items()]
     caption = [f"Search {sweep.name}: {len(rows)} of {len(ended)} trials, ranked by {sweep.objective} ({sweep.goal}), "
                "those stopped early last; mIoU in %.",
                "Single runs, chosen by the number shown, which is therefore too good: confirm them in a grid over "
-               "seeds.", *describe_origin(ended, metrics), _counts(records)]
-    return Sheet(name=sweep.name, columns=columns, rows=(*rows, *tabulate_chance(ended, metrics, columns)),
+               "seeds.", *describe_columns(statement.columns, shown), *describe_origin(ended, layout.metrics),
+               _counts(records)]
+    return Sheet(name=sweep.name, columns=columns, rows=(*rows, *tabulate_chance(ended, layout.metrics, columns)),
                  caption=tuple(caption), corner="rank")
 
 
@@ -48,9 +54,16 @@ def tabulate_importances(name: str, importances: Mapping[str, float]) -> Sheet:
                           "have. A search visits good regions more often, so this is no main effect of a design.",))
 
 
-def label_trial(place: int, record: Record) -> str:
-    """Its rank, in brackets if it has none."""
-    return str(place) if record.outcome == "finished" else f"({place})"
+def rank(sweep: Sweep, records: Sequence[Record]) -> list[tuple[str, Record]]:
+    """The trials that have not failed, the best first, each with its rank: in brackets where it was stopped early.
+    Raises InputError where the sweep does not tell which way it ranks."""
+    if sweep.goal not in GOALS:
+        raise InputError(f"sweep {sweep.name}: its run {sweep.run_id} does not tell whether {sweep.objective or 'it'} "
+                         f"was to be maximized or minimized (goal: {sweep.goal or 'unknown'}); start the search again, "
+                         "which writes it")
+    ended = sorted((record for record in records if record.outcome != "failed"), key=lambda each: _order(each, sweep))
+    return [(str(place) if record.outcome == "finished" else f"({place})", record)
+            for place, record in enumerate(ended, 1)]
 
 
 def differing(records: Sequence[Record]) -> tuple[str, ...]:
@@ -59,10 +72,15 @@ def differing(records: Sequence[Record]) -> tuple[str, ...]:
     return tuple(key for key in keys if len({repr(record.config.get(key)) for record in records}) > 1)
 
 
-def digits_of(metric: str, records: Sequence[Record]) -> int:
-    """Two for mIoU in %, otherwise enough for four figures of the largest."""
-    return 2 if metric.startswith("miou/") else digits_for(
-        (record.metrics.get(metric, math.nan) for record in records), 4)
+def _objective(metric: str, records: Sequence[Record]) -> Quantity:
+    """The column of what was searched for: mIoU as elsewhere, any other with four figures of the largest."""
+    found = quantity(metric)
+    return found if found.unit else replace(found, digits=digits_for(map(found.of, records), 4))
+
+
+def _cell(label: str, record: Record) -> Cell:
+    """A trial as a cell of one run, whose numbers are shown though it was stopped early."""
+    return Cell(label, {}, (0,), {0: replace(record, outcome="finished")})
 
 
 def _order(record: Record, sweep: Sweep) -> tuple[bool, float, str]:
@@ -72,17 +90,16 @@ def _order(record: Record, sweep: Sweep) -> tuple[bool, float, str]:
 
 
 def _status(record: Record) -> str:
-    return "finished" if record.outcome == "finished" else f"pruned at {record.iteration}"
+    return "finished" if record.outcome == "finished" else f"pruned at {record.iteration or UNKNOWN}"
 
 
-def _number(record: Record, metric: str, digits: int) -> Entry:
-    value = record.metrics.get(metric, math.nan)
-    return Number(scale_of(metric) * value, digits=digits) if math.isfinite(value) else None
-
-
-def _seed(record: Record) -> int:
+def seed_of(sweep: Sweep, record: Record) -> int:
+    """Raises InputError for a trial that does not tell."""
     seed = record.config.get("seed")
-    return seed if isinstance(seed, int) else 0
+    if isinstance(seed, int):
+        return seed
+    raise InputError(f"sweep {sweep.name}: run {record.tags.get('run_id') or record.fingerprint} does not tell its "
+                     "seed, so it is damaged; delete it in MLflow, and start the search again")
 
 
 def _counts(records: Sequence[Record]) -> str:

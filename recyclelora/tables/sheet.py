@@ -18,7 +18,8 @@ class RunRef(NamedTuple):
 @dataclass(frozen=True)
 class Number:
     """A value as it is printed: `value`, with ± `sd` or [`low`, `high`] where these are known (nan: not), to so many
-    `digits`; `signed` prints a plus. `mark` says that it leads its column; `note` is a short mark behind it."""
+    `digits`; `signed` prints a plus; a value from 0 up to `least` is printed as `<least`. `mark` says that it leads its
+    column; `note` is a short mark behind it."""
 
     value: float
     sd: float = math.nan
@@ -28,6 +29,7 @@ class Number:
     signed: bool = False
     mark: Mark = ""
     note: str = ""
+    least: float = 0.0
 
 
 Entry = str | Number | None  # None: not known, printed as a dash

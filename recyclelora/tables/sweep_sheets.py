@@ -13,7 +13,7 @@ from recyclelora.tables.comparisons import check_names
 from recyclelora.tables.differences import Confusions, tabulate_differences
 from recyclelora.tables.effects import tabulate_effects
 from recyclelora.tables.measures import metrics_of, recorded
-from recyclelora.tables.results import tabulate_results
+from recyclelora.tables.results_table import tabulate_results
 from recyclelora.tables.search import tabulate_importances, tabulate_search
 from recyclelora.tables.sheet import Sheet
 from recyclelora.trials.record import Record

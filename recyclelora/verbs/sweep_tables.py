@@ -4,6 +4,7 @@ from typing import Any
 
 from recyclelora.tables import formats
 from recyclelora.tables.evidence import Evidence, fetch, fetch_confusions, link_to
+from recyclelora.tables.long_csv import write_long_csv
 from recyclelora.trials.paths import Paths
 from recyclelora.verbs.console import CONSOLE
 
@@ -14,6 +15,8 @@ def write_tables(store: Any, name: str, paths: Paths) -> None:
         CONSOLE.print(formats.terminal(sheet))
         for path in formats.write(sheet, paths.results / "tables", link_to(store)):
             CONSOLE.print(f"  {path}", highlight=False)
+    path = write_long_csv(evidence.long_csv(), paths.results / "tables", name)
+    CONSOLE.print(f"  {path}", highlight=False)
 
 
 def confusions_of(store: Any, evidence: Evidence) -> Any:

@@ -15,7 +15,7 @@ from recyclelora.spaces.space import Planned, Space, cells_of, expand
 from recyclelora.sweeps import budget
 from recyclelora.tables import formats, power
 from recyclelora.tables.cells import Cell
-from recyclelora.tables.results import runs_of
+from recyclelora.tables.results_table import runs_of
 from recyclelora.trials.build import count_parameters
 from recyclelora.trials.paths import Paths
 from recyclelora.verbs.console import CONSOLE

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from recyclelora.errors import InputError
-from recyclelora.tables.formats.csv import comma_separated
+from recyclelora.tables.formats.csv import comma_separated, csv_text
 from recyclelora.tables.formats.entries import Link
 from recyclelora.tables.formats.html import html_table, page, style
 from recyclelora.tables.formats.latex import latex
@@ -13,7 +13,7 @@ from recyclelora.tables.formats.terminal import terminal
 from recyclelora.tables.sheet import Sheet
 from recyclelora.writing import write_text
 
-__all__ = ["FORMS", "Link", "html_table", "render", "style", "terminal", "write"]
+__all__ = ["FORMS", "Link", "csv_text", "html_table", "render", "style", "terminal", "write"]
 
 FORMS = ("md", "tex", "csv", "html")
 

@@ -1,4 +1,4 @@
-"""A sheet as CSV: every digit, one number a column, and the runs behind each row."""
+"""A sheet as CSV: twelve figures, one number a column, and the runs behind each row."""
 
 import csv
 import io
@@ -27,12 +27,18 @@ def comma_separated(sheet: Sheet) -> str:
             if index == 0 or any(cells):
                 columns.append([f"{column.key} {part}".strip(), *cells])
     heads, *rows = zip(*columns, strict=True)
+    return csv_text([[*_distinct(map(line, heads)), *RUNS], *(
+        [*own, *(" ".join(map(str, some)) for some in (
+            (run.seed for run in row.runs), (run.fingerprint for run in row.runs), (run.run_id for run in row.runs)))]
+        for row, own in zip(sheet.rows, rows, strict=True))])
+
+
+def csv_text(rows: Iterable[Iterable[str]]) -> str:
+    """The text of a CSV file with these rows, in which no field is taken for a formula."""
     page = io.StringIO()
     writer = csv.writer(page, lineterminator="\n")
-    writer.writerow(map(_text, [*_distinct(map(line, heads)), *RUNS]))
-    for row, cells_of_row in zip(sheet.rows, rows, strict=True):
-        writer.writerow(map(_text, [*cells_of_row, *(" ".join(map(str, some)) for some in (
-            (run.seed for run in row.runs), (run.fingerprint for run in row.runs), (run.run_id for run in row.runs)))]))
+    for row in rows:
+        writer.writerow(map(_text, row))
     return page.getvalue()
 
 
@@ -40,7 +46,7 @@ def _split(entry: Entry) -> tuple[str, ...]:
     """An entry as the fields of `_PARTS`; text is all in the first."""
     if not isinstance(entry, Number):
         return entry or "", "", "", "", ""
-    figures = ("" if math.isnan(value) else f"{value:.10g}"
+    figures = ("" if math.isnan(value) else f"{value:.12g}"
                for value in (entry.value, entry.sd, entry.low, entry.high))
     mark = "" if math.isnan(entry.value) else entry.mark
     return *figures, f"{mark} {entry.note}".strip()

@@ -39,7 +39,7 @@ def show(entry: Entry, style: Style) -> str:
     """One entry of a table in that style. Blank text is as unknown as None: a cell always shows something."""
     if not isinstance(entry, Number):
         return style.text(line(entry or "") or UNKNOWN)
-    value, sd, low, high = map(style.figure, figures(entry))
+    value, sd, low, high = (_figure(text, style) for text in figures(entry))
     mark = {"best": style.best, "second": style.second}.get(entry.mark, str)
     unknown = style.text(UNKNOWN)
     text = mark(value) if value else unknown
@@ -49,6 +49,11 @@ def show(entry: Entry, style: Style) -> str:
     return text + (style.note(style.text(note)) if note else "")
 
 
+def _figure(text: str, style: Style) -> str:
+    """A figure, and the sign `<` before one as text, which some formats spell otherwise."""
+    return style.text("<") + style.figure(text[1:]) if text.startswith("<") else style.figure(text)
+
+
 def figures(number: Number) -> Figures:
     """The number's parts to its digits, thousands apart, with an ASCII minus and ∞; a rounded zero has no minus."""
     sign = "+" if number.signed else ""
@@ -56,7 +61,9 @@ def figures(number: Number) -> Figures:
     def rounded(value: float, sign: str = sign) -> str:
         return "" if math.isnan(value) else f"{value:{sign}z,.{number.digits}f}".replace("inf", "∞")
 
-    return Figures(rounded(number.value), rounded(number.sd, ""), rounded(number.low), rounded(number.high))
+    tiny = 0 <= number.value < number.least
+    value = "<" + rounded(number.least, "") if tiny else rounded(number.value)
+    return Figures(value, rounded(number.sd, ""), rounded(number.low), rounded(number.high))
 
 
 def sentences(sheet: Sheet) -> list[str]:

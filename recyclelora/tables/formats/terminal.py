@@ -2,18 +2,23 @@
 
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from recyclelora.tables.formats.entries import Style, line, sentences, show
-from recyclelora.tables.sheet import Number, Sheet
+from recyclelora.tables.sheet import Entry, Number, Sheet
 
+_BLANK = "\ufdd0"  # in place of a blank until rich, which takes blanks from the end of a line, is done; in no text
+# A value and the mark behind it; or a line that stands below a value.
+_FIGURE = re.compile(r"^([<±]?[-+]?[\d,.]+|±?[-+]?∞|\[[^]]*\])([*_]?)")
 _FOLD = 32  # characters of text in a column, where there is little room
 
 
@@ -34,7 +39,8 @@ def terminal(sheet: Sheet, width: int = 160) -> Text:
         console.print(table)
     for sentence in (*_legend(sheet), *sentences(sheet)):
         console.print(Text(sentence))
-    return Text("\n".join(row.rstrip() for row in page.getvalue().splitlines()), no_wrap=True, overflow="ignore")
+    rows = page.getvalue().replace(_BLANK, " ").splitlines()
+    return Text("\n".join(row.rstrip() for row in rows), no_wrap=True, overflow="ignore")
 
 
 def _tables(sheet: Sheet, console: Console) -> Iterator[Table]:
@@ -79,10 +85,38 @@ def _strips(sheet: Sheet, short: bool, stacked: bool) -> list[_Strip]:
         text = line(text)
         return text.removeprefix(shared).replace(".", ".\n").replace(" ", "\n") if short else text
 
-    places = range(len(sheet.columns))
-    return [_Strip(head(sheet.corner), [show(row.label, style) for row in sheet.rows], False),
-            *(_Strip(head(sheet.columns[place].heading), [show(row.entries[place], style) for row in sheet.rows],
-                     sheet.columns[place].numeric) for place in places)]
+    strips = [_Strip(head(sheet.corner), [show(row.label, style) for row in sheet.rows], False)]
+    for place, column in enumerate(sheet.columns):
+        entries = [row.entries[place] for row in sheet.rows]
+        cells = [show(entry, style) for entry in entries]
+        strips.append(_Strip(head(column.heading), _aligned(entries, cells) if column.numeric else cells,
+                             column.numeric))
+    return strips
+
+
+def _aligned(entries: Sequence[Entry], cells: Sequence[str]) -> list[str]:
+    """The cells of a column of numbers, their values below each other: where some have a mark, ±, an interval or a note
+    behind the value, the others have blanks there."""
+    stacked = any("\n" in cell for cell in cells)
+    rows = [[_parted(line, stacked) for line in cell.split("\n")] if isinstance(entry, Number) else []
+            for entry, cell in zip(entries, cells, strict=True)]
+    marks, rests = (max((cell_len(parts[place]) for row in rows for parts in row), default=0) for place in (1, 2))
+    return ["\n".join(parts[0] + (_filled(parts[1], marks) + _filled(parts[2], rests) if parts[0] else parts[2])
+                      for parts in row) or cell for row, cell in zip(rows, cells, strict=True)]
+
+
+def _parted(text: str, stacked: bool) -> tuple[str, str, str]:
+    """A line's value, its mark, and the rest, to which the mark belongs where ± stands in a line of its own; what is no
+    number is all rest."""
+    found = _FIGURE.match(text)
+    if not found:
+        return "", "", text
+    rest = text[found.end():]
+    return (found[1], "", found[2] + rest) if stacked else (found[1], found[2], rest)
+
+
+def _filled(text: str, width: int) -> str:
+    return text + _BLANK * (width - cell_len(text))
 
 
 def _shared(headings: Sequence[str]) -> str:
