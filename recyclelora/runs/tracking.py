@@ -17,10 +17,11 @@ from urllib.parse import unquote, urlsplit
 
 from recyclelora.documents import check_name
 from recyclelora.errors import InputError
-from recyclelora.runs.encoding import check_address, clean, encode, hide, redact
+from recyclelora.runs.encoding import clean, encode
 from recyclelora.runs.mlflow_urls import on_server
 from recyclelora.runs.plan import PlannedCell, dump_plan
 from recyclelora.runs.reader import Reader
+from recyclelora.runs.redaction import check_address, hide, redact
 from recyclelora.runs.results_folder import one_at_a_time, prepare
 from recyclelora.runs.run import LAYERS, Run, outcome_of, same
 from recyclelora.runs.run_artifacts import Files
