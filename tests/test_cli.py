@@ -180,7 +180,7 @@ def test_an_unreachable_tracking_server_stops_the_run(desk: Desk, capfd: pytest.
 
 def test_a_full_disk_is_said_and_the_checkpoint_kept(desk: Desk) -> None:
     """The file size limit makes every larger write fail, as a full disk would."""
-    code = ("import resource, sys\nfrom recyclelora.sweeps import trial\nfrom recyclelora.cli import main\n"
+    code = ("import resource, sys\nfrom recyclelora.trials import trial\nfrom recyclelora.cli import main\n"
             "real = trial.save_checkpoint\n"
             "def limited(*a, **k):\n"
             "    import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

@@ -124,7 +124,7 @@ def test_a_killed_sweep_goes_on_and_a_second_one_does_nothing(tmp_path: Path, ca
         output, _ = process.communicate(timeout=600)
         if kill == signal.SIGINT:
             assert process.returncode == 130, output
-            assert "goes on from here" in output and "Traceback" not in output
+            assert "run the same command to go on" in output and "Traceback" not in output
             assert "RUNNING" not in {run.info.status for run in sweep.runs()}
         sweep.wait_for_the_last()
     assert 16 <= sum(sweep.iterations().values()) < 3 * 40, "some is there, and some is left"

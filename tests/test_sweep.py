@@ -14,7 +14,9 @@ from recyclelora.config import flatten
 from recyclelora.errors import InputError
 from recyclelora.spaces.space import Knobs, Space, expand, label_of
 from recyclelora.spaces.space_file import read_space
-from recyclelora.sweeps.sweep import Job, Share, cluster, run_design, run_search, share_of
+from recyclelora.sweeps.cluster import Share, cluster, share_of
+from recyclelora.sweeps.jobs import Job
+from recyclelora.sweeps.sweep import run_design, run_search
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress
@@ -196,6 +198,6 @@ def test_a_cluster_that_does_not_answer_is_one_line() -> None:
     import subprocess
     import sys
 
-    code = "from recyclelora.sweeps.sweep import cluster\nwith cluster('127.0.0.1:1'): pass"
+    code = "from recyclelora.sweeps.cluster import cluster\nwith cluster('127.0.0.1:1'): pass"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert "InputError: RAY_ADDRESS=127.0.0.1:1: no Ray cluster answers there" in result.stderr

@@ -10,6 +10,7 @@ from rich.table import Table
 from recyclelora.config import Config, flatten
 from recyclelora.documents import read
 from recyclelora.errors import InputError
+from recyclelora.runs.results_folder import alone_in
 from recyclelora.settings import Settings, from_document, parse_overrides
 from recyclelora.trials.build import check
 from recyclelora.trials.paths import Paths
@@ -21,8 +22,9 @@ from recyclelora.verbs.show import print_config
 
 def train(given: argparse.Namespace) -> int:
     from recyclelora.runs.tracking import Tracker
-    from recyclelora.sweeps import driver
-    from recyclelora.sweeps.display import Board, Display
+    from recyclelora.sweeps.bookkeeping import bookkeeping, closing_runs
+    from recyclelora.sweeps.display import Board
+    from recyclelora.sweeps.planning import job_of
     from recyclelora.trials.trial import run
 
     paths = paths_of(given)
@@ -30,17 +32,16 @@ def train(given: argparse.Namespace) -> int:
     config = _checked(settings, paths)
     if given.dry_run:
         return print_config(config, settings, as_json=False)
-    hash_data([config], paths)
-    job = driver.job_of(config, paths, cell=given.config.stem, knobs={}, sweep_name="")
-    del job.tags["sweep"]
-    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
-    board = Board(given.config.stem, "miou/source", 1)
-    with (driver.alone_in(paths.results), driver.closing_runs(tracker),
-          Display(board, CONSOLE, pause=10) as display):
-        keeper = driver.Bookkeeper(tracker, None, paths, board, display)
-        keeper.started(job)
-        record = run(config, paths, lambda progress: keeper.progressed(job, progress))
-        keeper.ended(job, record)
+    with alone_in(paths.results):
+        hash_data([config], paths)
+        job = job_of(config, paths, cell=given.config.stem, knobs={}, sweep_name="")
+        del job.tags["sweep"]
+        tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+        board = Board(given.config.stem, "miou/source", 1)
+        with closing_runs(tracker), bookkeeping(tracker, None, paths, board, CONSOLE, pause=10) as keeper:
+            keeper.started(job)
+            record = run(config, paths, lambda progress: keeper.progressed(job, progress))
+            keeper.ended(job, record)
     if record.outcome == "failed":
         CONSOLE.print(f"failed: {record.reason}", style="red", highlight=False)
         return 1

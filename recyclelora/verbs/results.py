@@ -146,7 +146,7 @@ def _commands(evidence: Evidence) -> tuple[str, ...]:
 
 def analyse(given: argparse.Namespace) -> int:
     """Fill in the analysis of adapters for runs that ended without one."""
-    from recyclelora.sweeps.driver import commit_tags
+    from recyclelora.sweeps.commit import commit_tags
 
     store, paths = open_existing(given), paths_of(given)
     records = {record.fingerprint: record for name in names_of(store, given.sweeps) for record in store.records(name)}

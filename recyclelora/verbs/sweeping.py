@@ -13,6 +13,7 @@ from recyclelora.costs import sweep_cost
 from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.runs.plan import PlannedCell
+from recyclelora.runs.results_folder import alone_in
 from recyclelora.settings import parse_overrides
 from recyclelora.spaces.space import Planned, Space, cells_of, expand
 from recyclelora.spaces.space_file import read_space
@@ -36,11 +37,12 @@ def sweep(given: argparse.Namespace) -> int:
     only = check_cells(space, given.cell)
     if given.dry_run:
         return _print_trials(space, paths, only)
-    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
-    hash_data(_configs(space), paths)
-    counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
-                              retries=given.retries, only=only)
-    write_tables(tracker, space.sweep_name, paths)
+    with alone_in(paths.results):
+        tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+        hash_data(_configs(space), paths)
+        counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
+                                  retries=given.retries, only=only)
+        write_tables(tracker, space.sweep_name, paths)
     CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
     if counts.failed or counts.left:
         again = "" if space.method == "tpe" else "; the same command tries them again"
@@ -84,16 +86,16 @@ def _told(space: Space, given: argparse.Namespace) -> Space:
 
 def _print_trials(space: Space, paths: Paths, only: Sequence[str] = ()) -> int:
     """Every trial by its fingerprint; where it cannot have one here, since data or weights are absent, without."""
-    from recyclelora.sweeps import driver
+    from recyclelora.sweeps import planning
 
     if space.method == "tpe":
         hash_data(_configs(space), paths)
-        driver.prepare(space, {}, "", space.seeds[0], paths)
+        planning.prepare(space, {}, "", space.seeds[0], paths)
         CONSOLE.print(f"a search: {space.run_cap} trials proposed by TPE over {len(space.parameters)} knobs")
         return 0
     trials = [trial for trial in expand(space) if not only or trial.cell in only]
     hash_data((trial.config for trial in trials), paths)
-    names, reason = driver.identify_all(space, trials, paths)
+    names, reason = planning.identify_all(space, trials, paths)
     for trial in trials:
         CONSOLE.print(f"{names.get((trial.cell, trial.config.seed), '-' * 16)}  {trial.cell}, seed {trial.config.seed}",
                       highlight=False)
@@ -107,7 +109,7 @@ def _print_trials(space: Space, paths: Paths, only: Sequence[str] = ()) -> int:
 
 def plan(given: argparse.Namespace) -> int:
     from recyclelora.runs.tracking import Tracker
-    from recyclelora.sweeps import driver
+    from recyclelora.sweeps import planning
 
     paths = paths_of(given)
     space = read_space(given.space, parse_overrides(given.overrides), given.at)
@@ -117,7 +119,7 @@ def plan(given: argparse.Namespace) -> int:
     trials = budget.by_information(list(expand(space)), space.statement) if space.budget else list(expand(space))
     trials = [trial for trial in trials if not only or trial.cell in only]
     hash_data((trial.config for trial in trials), paths)
-    names, reason = driver.identify_all(space, trials, paths)
+    names, reason = planning.identify_all(space, trials, paths)
     known = {}
     if (paths.results / "mlflow.db").exists() or given.environment["MLFLOW_TRACKING_URI"]:
         tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
@@ -130,7 +132,7 @@ def plan(given: argparse.Namespace) -> int:
         return 0
     if left and not given.no_timing:
         configs = [trial.config for trial in trials]
-        timings, slots = driver.time_trials(configs, paths, given.environment["RAY_ADDRESS"], given.steps)
+        timings, slots = planning.time_trials(configs, paths, given.environment["RAY_ADDRESS"], given.steps)
         for line in sweep_cost.describe(sweep_cost.estimate([trial.config for trial in left], timings, slots)):
             CONSOLE.print(line, highlight=False, markup=False)
         _print_budget(space, trials, sweep_cost.estimate(configs, timings, slots))
@@ -185,9 +187,10 @@ def noise(given: argparse.Namespace) -> int:
     paths = paths_of(given)
     whole = read_space(given.space, parse_overrides(given.overrides), given.at)
     space = _told(driver.baseline_alone(whole, given.seeds), given)
-    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
-    hash_data(_configs(space), paths)
-    counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"])
+    with alone_in(paths.results):
+        tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+        hash_data(_configs(space), paths)
+        counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"])
     cells = group(space.sweep_name, tracker.plan(space.sweep_name), tracker.records(space.sweep_name))
     _print_noise(space, cells)
     return 1 if counts.failed or counts.left else 0
