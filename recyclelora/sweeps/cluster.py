@@ -34,12 +34,20 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
     if address:
         _knock(address)
     try:
-        _join(address)
-        yield ray.cluster_resources()
-    except (ray.exceptions.RayError, tune.TuneError) as error:
-        raise Outage(f"the Ray cluster failed ({reason_of(error)})") from error
+        with failures_told():
+            _join(address)
+            yield ray.cluster_resources()
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def failures_told() -> Iterator[None]:
+    """Any error of Ray's, or of Tune's about itself, as an Outage."""
+    try:
+        yield
+    except (ray.exceptions.RayError, tune.TuneError) as error:
+        raise Outage(f"the Ray cluster failed ({reason_of(error)})") from error
 
 
 def _join(address: str | None) -> None:

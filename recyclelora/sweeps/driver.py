@@ -66,7 +66,8 @@ def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, *,
         cells = [PlannedCell(job.cell, int(job.tags["seed"]), job.fingerprint, job.knobs)
                  for job in (*jobs, *unseen(every, jobs))]
         parent = tracker.sweep_run(space.sweep_name, cells, method=space.method, space=space.document.text,
-                                   objective=space.metric, goal=space.goal, statement=dump_statement(space.statement))
+                                   objective=space.metric, goal=space.goal, statement=dump_statement(space.statement),
+                                   file=space.path.resolve())
         if space.method == "tpe":
             return _search(space, paths, tracker, console, parent, address, retries)
         done = tracker.finished([job.fingerprint for job in jobs])

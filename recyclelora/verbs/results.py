@@ -19,6 +19,7 @@ from recyclelora.tables.evidence import (
     fetch_panels,
     link_to,
 )
+from recyclelora.tables.stale import keep_only
 from recyclelora.trials.analysis import FILES, analyse_finished, read_analysis, series_of
 from recyclelora.trials.paths import Paths
 from recyclelora.verbs.console import CONSOLE, open_existing, paths_of
@@ -46,11 +47,21 @@ def each_of(names: Sequence[str], write: Callable[[str], None]) -> int:
 
 
 def write_tables(store: Any, name: str, paths: Paths) -> None:
-    evidence = fetch(store, name)
-    for sheet in evidence.sheets(_confusions(store, evidence)):
+    """Files first: a terminal may fail."""
+    evidence, folder = fetch(store, name), paths.results / "tables"
+    sheets = evidence.sheets(_confusions(store, evidence))
+    files = [formats.write(sheet, folder, link_to(store)) for sheet in sheets]
+    removed = keep_only([path for some in files for path in some], folder, name)
+    for sheet, some in zip(sheets, files, strict=True):
         CONSOLE.print(formats.terminal(sheet))
-        for path in formats.write(sheet, paths.results / "tables", link_to(store)):
-            CONSOLE.print(f"  {path}", highlight=False)
+        for path in some:
+            CONSOLE.print(f"  {path}", highlight=False, markup=False)
+    _tell_removed(removed)
+
+
+def _tell_removed(removed: Sequence[Path]) -> None:
+    for path in removed:
+        CONSOLE.print(f"  {path}: removed, since it is no longer made", highlight=False, markup=False)
 
 
 def _confusions(store: Any, evidence: Evidence) -> Any:
@@ -135,6 +146,7 @@ def _write_report(store: Any, evidence: Evidence, out: Path, given: argparse.Nam
         write_text(written[-1], plate.drawing.svg)
     for sheet in sheets:
         written += formats.write(sheet, out / name, link)
+    _tell_removed(keep_only(written, out, name))
     store.log_artifact(evidence.sweep.run_id, "report.html", page)
     return written
 
