@@ -1,7 +1,7 @@
 """What happens to jobs, written down: in MLflow, and on the board."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
@@ -63,9 +63,13 @@ def bookkeeping(tracker: Tracker, parent: str | None, paths: Paths, board: Board
 
 @contextmanager
 def closing_runs(tracker: Tracker) -> Iterator[None]:
-    """Close what a killed driver left running, now, and what this one leaves if it is interrupted anywhere."""
+    """Close what a killed driver left running, now, and what this one leaves if it is interrupted anywhere. Where even
+    that fails, what went wrong first is said, and the next call closes them."""
     tracker.close_orphans()
     try:
         yield
-    finally:
-        tracker.close_orphans()
+    except BaseException:
+        with suppress(Exception):
+            tracker.close_orphans()
+        raise
+    tracker.close_orphans()
