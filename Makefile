@@ -1,15 +1,20 @@
 # The front door. Below it is one command, .venv/bin/recyclelora; `recyclelora --help` says the rest.
 
+# A value as one word for the shell, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
+
 PYTHON ?= python3
 EXPERIMENT ?=
-SPACE ?= $(if $(EXPERIMENT),$(if $(wildcard $(EXPERIMENT)),$(EXPERIMENT),experiments/$(EXPERIMENT).yaml),search_spaces/default.yaml)
+SPACE ?= $(if $(EXPERIMENT),$(shell test -e $(call quoted,$(EXPERIMENT)) || printf experiments/)$(EXPERIMENT)$(shell \
+	test -e $(call quoted,$(EXPERIMENT)) || printf .yaml),search_spaces/default.yaml)
 AT ?=
 CELL ?=
 RESULTS ?= results
 PORT ?= 5000
 WORKERS ?= 2
-WHICH = $(SPACE) $(if $(AT),--at $(AT))
-ROW = $(if $(CELL),--cell "$(CELL)")
+WHICH = $(call quoted,$(SPACE)) $(if $(AT),--at $(call quoted,$(AT)))
+ROW = $(if $(CELL),--cell $(call quoted,$(CELL)))
+INTO = --results $(call quoted,$(RESULTS))
 BIN := .venv/bin
 READY := .venv/ready
 ifdef DATA_ROOT
@@ -19,15 +24,15 @@ endif
 .PHONY: help setup sweep plan noise status tables report ui test check lint
 
 help:  ## this list
-	@echo "make sweep   run what is missing of SPACE=$(SPACE), then print its table"
+	@echo "make sweep   run what is missing of SPACE="$(call quoted,$(SPACE))", then print its table"
 	@echo "make plan    the trials of SPACE, what is there already, and what the rest will cost"
 	@echo "             EXPERIMENT=initialisation instead of SPACE names a file of experiments/, AT=dusk its base,"
 	@echo "             CELL=\"main only\" one of its cells"
 	@echo "make noise   the baseline of an experiment alone: how small a difference could be seen"
-	@echo "make status  how far each sweep in RESULTS=$(RESULTS) is"
+	@echo "make status  how far each sweep in RESULTS="$(call quoted,$(RESULTS))" is"
 	@echo "make tables  write the tables in RESULTS again, from MLflow alone"
 	@echo "make report  a page for each experiment in RESULTS: verdict, tables, figures, provenance"
-	@echo "make ui      MLflow's pages on http://127.0.0.1:PORT (PORT=$(PORT))"
+	@echo "make ui      MLflow's pages on http://127.0.0.1:PORT (PORT="$(call quoted,$(PORT))")"
 	@echo "make test    the quick tests;  make check: lint, types and all tests"
 	@echo "make setup   the environment in .venv (the others call it)"
 	@echo "DATA_ROOT=folder of data sets, for spaces that need files"
@@ -36,33 +41,33 @@ setup: $(READY)
 
 # The stamp is written last: a set-up that was interrupted is simply run again, and pip keeps what it has.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "recyclelora needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say PYTHON=python3.12"; exit 2; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	@$(call quoted,$(PYTHON)) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "recyclelora needs Python 3.11 or newer; this is $$($(call quoted,$(PYTHON)) --version). Say PYTHON=python3.12"; exit 2; }
+	@test -x $(BIN)/pip || $(call quoted,$(PYTHON)) -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -q -e .
 	@touch $@
 
 sweep: $(READY)
-	@$(BIN)/recyclelora sweep $(WHICH) $(ROW) --results $(RESULTS)
+	@$(BIN)/recyclelora sweep $(WHICH) $(ROW) $(INTO)
 
 plan: $(READY)
-	@$(BIN)/recyclelora plan $(WHICH) $(ROW) --results $(RESULTS)
+	@$(BIN)/recyclelora plan $(WHICH) $(ROW) $(INTO)
 
 noise: $(READY)
-	@$(BIN)/recyclelora noise $(WHICH) --results $(RESULTS)
+	@$(BIN)/recyclelora noise $(WHICH) $(INTO)
 
 status: $(READY)
-	@$(BIN)/recyclelora status --results $(RESULTS)
+	@$(BIN)/recyclelora status $(INTO)
 
 tables: $(READY)
-	@$(BIN)/recyclelora tables --results $(RESULTS)
+	@$(BIN)/recyclelora tables $(INTO)
 
 report: $(READY)
-	@$(BIN)/recyclelora report --results $(RESULTS)
+	@$(BIN)/recyclelora report $(INTO)
 
 ui: $(READY)
-	@$(BIN)/recyclelora ui --results $(RESULTS) --port $(PORT)
+	@$(BIN)/recyclelora ui $(INTO) --port $(call quoted,$(PORT))
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist worksteal

@@ -2,24 +2,27 @@
 
 import argparse
 import os
-import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from recyclelora.errors import InputError
+from recyclelora.errors import InputError, Outage
 from recyclelora.verbs import load_verb, load_verbs
+from recyclelora.verbs.terminal import drop_output, interruptible, screened
 
 DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
-STORE = ("mlflow", "sqlalchemy", "requests", "urllib3")  # whose errors mean that a server or database went away
+STORE = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")  # their errors: a server or database went away
 
 DESCRIPTION = """\
 Sweeps and ablations of low-rank adapters on frozen vision foundation models, for domain-generalised semantic
 segmentation. Settings are dotted keys; KEY=VALUE on the command line overrides a file: adapter.main.rank=8"""
 
 EPILOG = """\
-exit codes: 0 done, 1 some trials failed or some files are faulty, 2 bad input, 130 interrupted (call again to go on)
+exit codes: 0 done; 1 some trials failed, some files are faulty, or a cluster or store went away; 2 bad input;
+130 interrupted (run the same command to go on)
 environment: DATA_ROOT (folder of the data sets), MLFLOW_TRACKING_URI (an MLflow server), RAY_ADDRESS (a running Ray
 cluster), RECYCLELORA_CACHE (pretrained weights and factorisations; default RESULTS/cache)"""
 
@@ -49,43 +52,64 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    with screened(os.environ), interruptible() as interrupts:
+        try:
+            code = _run(arguments)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        if code and interrupts.last is not None:  # an error may be what the interruption looked like further down
+            code = INTERRUPTED
+        if code == INTERRUPTED:
+            _say("interrupted; run the same command to go on")
+        return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = parse(arguments)
     given.environment = {name: os.environ.get(name) or None for name in
                          ("DATA_ROOT", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "RECYCLELORA_CACHE")}
-    signal.signal(signal.SIGTERM, _interrupt)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin where cores are shared: 34 s for 3 s of QR
     try:
         return load_verb(given.verb).run(given)
-    except InputError as error:
-        return _refuse(error)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return DONE
-    except OSError as error:  # a full disk, a lost file system: the machine's trouble, not a bug
-        print(f"recyclelora: {error.filename or given.verb}: {error.strerror or error}", file=sys.stderr)
-        return BAD_INPUT
     except Exception as error:
-        from recyclelora.adapters import AdapterError
+        return _complain(error, given.verb)
 
-        if isinstance(error, AdapterError):
-            return _refuse(error)
-        if type(error).__module__.partition(".")[0] not in STORE:
-            raise
-        reason = str(error).partition("\n")[0][:300]
-        print(f"recyclelora: the tracking store failed ({reason}); the same command goes on from here", file=sys.stderr)
+
+def _complain(error: Exception, verb: str) -> int:
+    """One line for whatever is not a fault of this program. For that, its traceback: on the same screen as all else,
+    which hides secrets."""
+    if isinstance(error, InputError):
+        _say(str(error))
+        return BAD_INPUT
+    if isinstance(error, Outage):
+        _say(f"{error}; run the same command to go on")
         return SOME_FAILED
-    except KeyboardInterrupt:
-        print("recyclelora: interrupted; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+    if type(error).__module__.partition(".")[0] in STORE:
+        _say(f"the tracking store failed ({reason_of(error)}); run the same command to go on")
+        return SOME_FAILED
+    if isinstance(error, OSError):  # a full disk, a lost file system: the machine's trouble, not a bug
+        _say(f"{error.filename or verb}: {error.strerror or error}")
+        return BAD_INPUT
+    from recyclelora.adapters import AdapterError  # late: it brings torch along
+
+    if isinstance(error, AdapterError):
+        _say(str(error))
+        return BAD_INPUT
+    traceback.print_exception(error)
+    return SOME_FAILED
 
 
-def _refuse(error: Exception) -> int:
-    print(f"recyclelora: {error}", file=sys.stderr)
-    return BAD_INPUT
+def reason_of(error: BaseException) -> str:
+    """The first line of what a store says; of a database its driver's own words, without the statement."""
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:300] or type(error).__name__
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+def _say(line: str) -> None:
+    with suppress(OSError):
+        print(f"recyclelora: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,40 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,80}")  # safe in paths, in MLflow's tag key
 
 _TAG = "tag:yaml.org,2002:"
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_WHOLE = re.compile(r"[-+]?(0|[1-9]\d*)")
+LARGEST = 2**63 - 1  # what databases, NumPy and torch hold in a whole number
+
+
+class _Misleading(yaml.constructor.ConstructorError):
+    """A number that YAML 1.1 reads as another than most people do."""
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader whose floats are those people write: YAML 1.1 reads `1e-4` as text. No dates, no merge keys."""
+    """SafeLoader whose numbers are those people write: YAML 1.1 reads `1e-4` as text, `1:30` as 90, `010` as 8 and
+    `1_0` as 10. The first is a number here, the others are refused. No dates, no merge keys."""
+
+    def construct_whole(self, node: yaml.ScalarNode) -> int:
+        text = self.construct_scalar(node)
+        if not _WHOLE.fullmatch(text):
+            raise _misleading(node, super().construct_yaml_int(node))
+        if len(text) > 20 or abs(int(text)) > LARGEST:
+            raise _Misleading(None, None, f"{text[:40]} is too large; a whole number is at most {LARGEST}",
+                              node.start_mark)
+        return int(text)
+
+    def construct_decimal(self, node: yaml.ScalarNode) -> float:
+        if set("_:") & set(self.construct_scalar(node)):
+            raise _misleading(node, super().construct_yaml_float(node))
+        return float(super().construct_yaml_float(node))
+
+
+def _misleading(node: yaml.ScalarNode, value: float) -> _Misleading:
+    return _Misleading(None, None, f"{node.value} is read by YAML as the number {value}; write {value}, or "
+                       f'"{node.value}" where text is meant', node.start_mark)
+
+
+_Loader.add_constructor(_TAG + "int", _Loader.construct_whole)
+_Loader.add_constructor(_TAG + "float", _Loader.construct_decimal)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -94,7 +124,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode, at: tuple[str, ...], docum
     content: dict[str, Plain] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
-        key = loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+        plain = isinstance(key_node, yaml.ScalarNode) and key_node.tag == _TAG + "str"
+        key = loader.construct_object(key_node) if plain else None
         if not isinstance(key, str) or key == "<<":
             raise InputError(f"{document.path}:{line}: a key must be plain text, not {key_node.value!r}")
         if key in content:
@@ -114,6 +145,8 @@ def _value(loader: _Loader, node: yaml.Node, at: tuple[str, ...], document: Docu
         return [_value(loader, item, at, document, budget) for item in node.value]
     try:
         value = loader.construct_object(node, deep=True)
+    except _Misleading as error:
+        raise InputError(f"{document.path}:{node.start_mark.line + 1}: {'.'.join(at)}: {error.problem}") from None
     except (yaml.YAMLError, ValueError):
         value = object()
     if value is None or isinstance(value, bool | int | float | str):
@@ -123,9 +156,12 @@ def _value(loader: _Loader, node: yaml.Node, at: tuple[str, ...], document: Docu
 
 
 def parse_scalar(text: str) -> Plain:
-    """A value typed on the command line, read as it would be in a YAML file."""
+    """A value typed on the command line, read as it would be in a YAML file. Raises InputError for a number that YAML
+    reads as another than most people do."""
     try:
         value: Plain = yaml.load(text, Loader=_Loader)  # noqa: S506, _Loader is a SafeLoader
+    except _Misleading as error:
+        raise InputError(str(error.problem)) from None
     except yaml.YAMLError:
         return text
     return value

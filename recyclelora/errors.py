@@ -1,4 +1,4 @@
-"""The one exception that means "the user's input is wrong"; the command line turns it into one line and exit code 2."""
+"""The exceptions that end in one line: what is wrong with the user's input (exit code 2), and what went away (1)."""
 
 
 class InputError(ValueError):
@@ -13,3 +13,11 @@ class InputError(ValueError):
 
 class Absent(InputError):
     """Sound input that this machine cannot serve: a data set or weights that are not here. A plan goes on without."""
+
+
+class Outage(Exception):
+    """Something that is needed went away, or did not come up, while the input was sound: a cluster, a store. Said in
+    one line; the command line adds that the same command goes on from there, and ends with exit code 1."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

@@ -84,7 +84,10 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Plain]:
             raise InputError(f"{argument!r}: expected an override such as adapter.main.rank=8")
         if key in values:
             raise InputError(f"command line: {key}: given twice; keep one")
-        values[key] = parse_scalar(text)
+        try:
+            values[key] = parse_scalar(text)
+        except InputError as error:
+            raise InputError(f"command line: {key}: {error}", key=key) from None
     return values
 
 

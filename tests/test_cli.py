@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from recyclelora.cli import BAD_INPUT, main
 from recyclelora.documents import dump
+from recyclelora.runs.planned_cells import PlannedCell
+from recyclelora.runs.tracking import Tracker
 from recyclelora.verbs.console import CONSOLE
 from tests.tiny_config import TINY
 
@@ -193,6 +195,27 @@ def test_a_full_disk_is_said_and_the_checkpoint_kept(desk: Desk) -> None:
     checkpoint = next(desk.folder.glob("results/trials/*/checkpoint.safetensors"))
     assert checkpoint.stat().st_size > 100_000, "the one before is whole"
     assert main([*arguments[:2], "--results", str(desk.folder / "results")]) == 0, "with room again it goes on"
+
+
+def test_a_second_space_of_one_name_is_refused(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    desk.write("other/space.yaml", "method: grid\n")
+    tracker = Tracker.open(desk.folder / "results")
+    tracker.sweep_run("space", [PlannedCell("a", 0, "f0", {})], file=desk.folder / "other" / "space.yaml")
+    assert desk.sweep() == BAD_INPUT
+    error = capfd.readouterr().err
+    assert f"space, which is that of {desk.folder}/other/space.yaml already" in error and error.count("\n") == 1
+    assert tracker.plan("space")[0].fingerprint == "f0" and not (desk.folder / "results" / "trials").exists()
+
+
+@pytest.mark.parametrize(("seeds", "complaint"), [("[1:30]", "space.yaml:5: seeds: 1:30 is read by YAML as the number 90"),
+                                                  ("[99999999999999999999]", "space.yaml:5: seeds: 99999999999999999999 is")])
+def test_seeds_that_are_read_as_others_are_refused(desk: Desk, capfd: pytest.CaptureFixture[str], seeds: str,
+                                                   complaint: str) -> None:
+    desk.write("space.yaml", (desk.folder / "space.yaml").read_text() + f"seeds: {seeds}\n")
+    assert desk.sweep() == BAD_INPUT and complaint in capfd.readouterr().err
+    assert desk.train(f"seed={seeds.strip('[]')}") == BAD_INPUT
+    error = capfd.readouterr().err
+    assert error.startswith("recyclelora: command line: seed: ") and error.count("\n") == 1
 
 
 def test_everything_is_written_below_the_results_folder(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from recyclelora.documents import dump, nearest, parse_scalar, read
 from recyclelora.errors import InputError
+from recyclelora.settings import parse_overrides
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -45,6 +46,20 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}
     (BOMB, "once aliases are expanded"),
     ("x: &x {a: 1}\ny:\n  <<: *x\n", "a key must be plain text"),
     ("a: 1\n" + "# " + "x" * 1_000_001, "has at most"),
+    ("a: 1\nb: {c: 1:30}\n", ":2: b.c: 1:30 is read by YAML as the number 90; write 90, or \"1:30\""),
+    ("seeds: [0,\n  1:30]\n", ":2: seeds: 1:30 is read by YAML as the number 90"),
+    ("a: -1:30:00\n", "is read by YAML as the number -5400"),
+    ("a: 010\n", "010 is read by YAML as the number 8"),
+    ("a: +0_7\n", "is read by YAML as the number 7"),
+    ("a: 1_000\n", "1_000 is read by YAML as the number 1000"),
+    ("a: 0x1F\n", "is read by YAML as the number 31"),
+    ("a: 0b11\n", "is read by YAML as the number 3"),
+    ("a: 1:30.5\n", "is read by YAML as the number 90.5"),
+    ("a: 1_0.5\n", "is read by YAML as the number 10.5"),
+    ("a: 99999999999999999999\n", ":1: a: 99999999999999999999 is too large"),
+    ("a: -9223372036854775808\n", "is too large"),
+    ("a: " + "9" * 5000 + "\n", "is too large"),
+    ("1:30: x\n", "a key must be plain text, not '1:30'"),
 ])
 def test_what_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -64,8 +79,21 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_what_is_dumped_is_read_back(tmp_path: Path) -> None:
-    data = {"a": 1e-5, "b": [1, None, True, "off"], "c": "é: [", "d": "1e-4"}
+    data = {"a": 1e-5, "b": [1, None, True, "off"], "c": "é: [", "d": "1e-4", "e": "1:30", "f": "010", "g": "1_000"}
     assert read(written(tmp_path, dump(data))).data == data
+
+
+@pytest.mark.parametrize("text", ["1:30", "010", "1_000", "0x10", "1:30.5", "[1:30]", "99999999999999999999"])
+def test_what_yaml_would_read_as_another_number_is_refused_on_the_command_line(text: str) -> None:
+    with pytest.raises(InputError, match="is read by YAML as the number|is too large"):
+        parse_scalar(text)
+    with pytest.raises(InputError, match="command line: seed: "):
+        parse_overrides([f"seed={text}"])
+
+
+def test_whole_numbers_of_every_size_that_can_be_kept(tmp_path: Path) -> None:
+    document = read(written(tmp_path, f"a: 0\nb: -7\nc: +12\nd: {2**63 - 1}\ne: '010'\nf: \"1:30\"\n"))
+    assert document.data == {"a": 0, "b": -7, "c": 12, "d": 2**63 - 1, "e": "010", "f": "1:30"}
 
 
 @pytest.mark.parametrize(("text", "value"), [

@@ -46,10 +46,12 @@ class Sweep:
                                                   "resources.checkpoint_every": 2}))
         (folder / "space.yaml").write_text(SPACE)
 
-    def start(self, **environment: str) -> "subprocess.Popen[str]":
+    def start(self, *, alone: bool = False, **environment: str) -> "subprocess.Popen[str]":
+        """`alone`: in a session of its own, so that its whole group can be sent a signal."""
         command = [sys.executable, "-m", "recyclelora.cli", "sweep", "space.yaml", "--results", "results"]
         return subprocess.Popen(command, cwd=self.folder, env=self.environment | environment, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_heed_interrupts)
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_heed_interrupts,
+                                start_new_session=alone)
 
     def finish(self, **environment: str) -> tuple[int, str]:
         process = self.start(**environment)
@@ -70,6 +72,12 @@ class Sweep:
         while sum(self.iterations().values()) < before + steps:
             assert process.poll() is None and time.monotonic() < deadline, "the sweep never came so far"
             time.sleep(0.05)
+
+    def wait_for_ray(self, process: "subprocess.Popen[str]") -> None:
+        """Until the first of Ray's own processes is there, seconds before `ray.init` is through."""
+        while not any("gcs_server" in command for command in self.processes()):
+            assert process.poll() is None, "it ended before Ray began"
+            time.sleep(0.02)
 
     def wait_for_the_last(self) -> None:
         """Until nothing that it started lives: a killed driver's workers may train on for a moment."""
@@ -124,7 +132,7 @@ def test_a_killed_sweep_goes_on_and_a_second_one_does_nothing(tmp_path: Path, ca
         output, _ = process.communicate(timeout=600)
         if kill == signal.SIGINT:
             assert process.returncode == 130, output
-            assert "goes on from here" in output and "Traceback" not in output
+            assert "run the same command to go on" in output and "Traceback" not in output
             assert "RUNNING" not in {run.info.status for run in sweep.runs()}
         sweep.wait_for_the_last()
     assert 16 <= sum(sweep.iterations().values()) < 3 * 40, "some is there, and some is left"
@@ -149,6 +157,25 @@ def test_a_killed_sweep_goes_on_and_a_second_one_does_nothing(tmp_path: Path, ca
     unchanged = {path: path.stat().st_mtime_ns for path in history}
     assert unchanged == history, "only the new cell was trained"
     assert not [path for path in tmp_path.iterdir() if path.name not in ("config.yaml", "space.yaml", "results")]
+
+
+@pytest.mark.parametrize(("moment", "number", "whole"), [
+    ("steps", signal.SIGTERM, False), ("steps", signal.SIGTERM, True), ("steps", signal.SIGHUP, True),
+    ("steps", signal.SIGINT, True), ("ray", signal.SIGTERM, False), ("ray", signal.SIGINT, False),
+    ("ray", signal.SIGHUP, True)])
+def test_a_signal_ends_a_sweep_with_its_runs_closed_and_nothing_left(tmp_path: Path, cache: Path, moment: str,
+                                                                     number: signal.Signals, whole: bool) -> None:
+    """Sent to the driver, as `kill` does, or to all its processes, as a terminal, a scheduler or a service does."""
+    sweep = Sweep(tmp_path, cache)
+    process = sweep.start(alone=True)
+    sweep.wait_for_ray(process) if moment == "ray" else sweep.wait_for_steps(4, process)
+    os.killpg(process.pid, number) if whole else process.send_signal(number)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 130, output
+    assert output.rstrip().splitlines()[-1] == "recyclelora: interrupted; run the same command to go on"
+    assert "Traceback" not in output and "stack" not in output.lower()
+    assert {run.info.status for run in sweep.runs()} == {"KILLED"}
+    sweep.wait_for_the_last()
 
 
 def test_a_failed_trial_is_said_and_the_others_are_done(tmp_path: Path, cache: Path) -> None:

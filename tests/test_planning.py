@@ -11,7 +11,7 @@ from recyclelora.documents import dump
 from recyclelora.errors import InputError
 from recyclelora.spaces.space import Space, expand
 from recyclelora.spaces.space_file import read_space
-from recyclelora.sweeps import driver
+from recyclelora.sweeps import driver, planning
 from recyclelora.trials.paths import Paths
 from tests.tiny_config import TINY
 
@@ -43,18 +43,18 @@ def experiment(tmp_path: Path, more: str = "", **config: object) -> Space:
 
 def test_a_budget_keeps_the_claim_and_shows_what_it_left_out(tmp_path: Path, paths: Paths) -> None:
     space = experiment(tmp_path, "budget: {trials: 7}\n")
-    jobs = driver.plan(space, paths)
-    kept = driver._within_budget(space, jobs, paths, None)
+    jobs = planning.plan(space, paths)
+    kept = planning.within_budget(space, jobs, paths, None)
     assert [job.cell for job in kept[:6]] == ["both", "main only"] * 3 and [job.cell for job in kept[6:]] == ["aside"]
-    assert Counter(job.cell for job in driver._unseen(jobs, kept)) == {"frozen": 3}, "cells without a trial are shown"
-    assert driver._within_budget(experiment(tmp_path), jobs, paths, None) == jobs
+    assert Counter(job.cell for job in planning.unseen(jobs, kept)) == {"frozen": 3}, "cells without a trial are shown"
+    assert planning.within_budget(experiment(tmp_path), jobs, paths, None) == jobs
 
 
 def test_the_baseline_alone_serves_the_experiment(tmp_path: Path, paths: Paths) -> None:
     space = experiment(tmp_path)
-    whole = {job.fingerprint for job in driver.plan(space, paths) if job.cell == "both"}
+    whole = {job.fingerprint for job in planning.plan(space, paths) if job.cell == "both"}
     alone = driver.baseline_alone(space, None)
-    assert {job.fingerprint for job in driver.plan(alone, paths)} == whole and alone.sweep_name == "both-noise"
+    assert {job.fingerprint for job in planning.plan(alone, paths)} == whole and alone.sweep_name == "both-noise"
     more = [trial.config.seed for trial in expand(driver.baseline_alone(space, 5))]
     assert more == [3, 4, 5, 0, 1], "the file's seeds first, so that its runs are shared"
     assert [trial.config.seed for trial in expand(driver.baseline_alone(space, 2))] == [3, 4]
@@ -80,18 +80,18 @@ def test_verbs_that_need_no_data_go_on_without_a_declaration(
 
 def test_what_is_absent_is_said_and_what_is_wrong_is_refused(tmp_path: Path, paths: Paths) -> None:
     space = experiment(tmp_path, **{"data.source": "gtav"})
-    names, reason = driver.identify_all(space, list(expand(space)), paths)
+    names, reason = planning.identify_all(space, list(expand(space)), paths)
     assert names == {} and "gtav needs the data root" in reason and "config.yaml" in reason
     space = experiment(tmp_path, **{"data.targets": ["trails"]})
     for root in (None, tmp_path):
-        names, reason = driver.identify_all(space, list(expand(space)), paths._replace(data_root=root))
+        names, reason = planning.identify_all(space, list(expand(space)), paths._replace(data_root=root))
         assert names == {} and "trails/dataset.yaml, which would declare it, is missing" in reason
     space = experiment(tmp_path, **{"data.targets": ["camvid-dat"]})
     with pytest.raises(InputError, match="there is no domain 'camvid-dat'"):
-        driver.identify_all(space, list(expand(space)), paths._replace(data_root=tmp_path))
+        planning.identify_all(space, list(expand(space)), paths._replace(data_root=tmp_path))
     space = experiment(tmp_path, **{"data.source": "scenes-dayy"})
     with pytest.raises(InputError, match="there is no domain 'scenes-dayy'"):
-        driver.identify_all(space, list(expand(space)), paths)
+        planning.identify_all(space, list(expand(space)), paths)
     space = experiment(tmp_path)
-    names, reason = driver.identify_all(space, list(expand(space)), paths)
+    names, reason = planning.identify_all(space, list(expand(space)), paths)
     assert len(set(names.values())) == 12 and not reason

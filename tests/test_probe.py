@@ -113,7 +113,7 @@ def _die(number: int) -> int:
 def test_on_a_cluster_copies_run_side_by_side(paths: Paths, tmp_path: Path) -> None:
     from functools import partial
 
-    from recyclelora.sweeps.sweep import cluster, run_on_cluster, share_of
+    from recyclelora.sweeps.cluster import cluster, run_on_cluster, share_of
 
     with cluster(None) as resources:
         share = share_of(resources, resources["CPU"] / 2, 1.0)

@@ -75,6 +75,21 @@ def test_every_difference_can_be_computed_again_from_the_runs_of_both_cells() ->
         assert row.entries[0] == Number(len(seeds), digits=0) and f"over {len(seeds)} pairs" in found.formula
 
 
+@pytest.mark.parametrize(("cell", "fewer"), [("main.rank=4", True), ("main.rank=16", False)])
+def test_pairs_are_those_of_the_table_where_a_cell_has_fewer_seeds_planned(cell: str, fewer: bool) -> None:
+    plan, records = ordinary((0, 1, 2, 3, 4))
+    plan = [each for each in plan if each.cell != "main.rank=4" or each.seed < 2]
+    differences = build(sweep(), plan, records, STATEMENT)[1]
+    row = next(row for row in differences.rows if row.label == cell)
+    assert row.entries[0] == Number(2 if fewer else 5, digits=0)
+    for column in ("pairs", MEAN, "p (Holm)", "g"):
+        found = ask("rank.differences", cell, column, (plan, records))
+        counted = sorted({source.seed for source in found.sources if source.counted})
+        assert counted == ([0, 1] if fewer else [0, 1, 2, 3, 4])
+        assert column == "pairs" or f"over {len(counted)} pairs" in found.formula
+    assert len(ask("rank.differences", cell, "pairs", (plan, records)).sources) == (7 if fewer else 10)
+
+
 def test_runs_that_do_not_count_are_shown_and_say_why() -> None:
     sources = ask("rank", "main.rank=4", "target mean", unfinished()).sources
     assert [(source.seed, source.counted, source.outcome) for source in sources] == [

@@ -16,7 +16,7 @@ from recyclelora.errors import Absent, InputError
 from recyclelora.settings import Settings
 from recyclelora.spaces.space import Space, expand
 from recyclelora.spaces.space_file import read_space
-from recyclelora.sweeps import driver
+from recyclelora.sweeps import planning
 from recyclelora.trials import build
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.second_stage import begin_from, check_start
@@ -130,10 +130,10 @@ def staged(folder: Path, at: str, text: str = SPACE) -> Space:
 
 def test_a_base_after_another_names_the_trial_of_the_same_cell_and_seed(tmp_path: Path, paths: Paths) -> None:
     one, two = staged(tmp_path, "first"), staged(tmp_path, "second")
-    names, _ = driver.identify_all(one, list(expand(one)), paths)
-    for job in driver.plan(two, paths):
+    names, _ = planning.identify_all(one, list(expand(one)), paths)
+    for job in planning.plan(two, paths):
         assert job.config["training.start"] == names[job.cell, int(job.tags["seed"])]
-    ready, reason = driver.identify_all(two, list(expand(two)), paths)
+    ready, reason = planning.identify_all(two, list(expand(two)), paths)
     assert len(set(ready.values())) == 4 and "--at second goes on from --at first; both, seed 0: training.start" in reason
 
 

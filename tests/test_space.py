@@ -86,6 +86,52 @@ def test_whole_numbers_reach_both_bounds_and_their_shares() -> None:
     assert {sample(flat, draw) for _ in range(200)} == {1, 2, 3, 4}
 
 
+def test_a_range_in_the_logarithm_may_be_written_as_w_and_b_does(tmp_path: Path) -> None:
+    other = RANDOM.replace("distribution: log_uniform", "distribution: log_uniform_values")
+    assert other != RANDOM
+    assert [trial.knobs for trial in expand(space_of(tmp_path, other))] == [
+        trial.knobs for trial in expand(space_of(tmp_path, RANDOM))]
+    named = GRID.replace("{values: [0, 4]}", "{values: [0, 4], distribution: categorical}")
+    assert [trial.knobs for trial in expand(space_of(tmp_path, named))] == [
+        trial.knobs for trial in expand(space_of(tmp_path, GRID))]
+
+
+SEARCH = """\
+method: tpe
+run_cap: 20
+claim: Words.
+config: {training.iterations: 40}
+metric: {name: miou/source, goal: maximize}
+parameters:
+  adapter.init: {values: [rrqr, svd]}
+  training.lr: {min: 1e-4, max: 1e-2, distribution: log_uniform, when: {adapter.init: rrqr}}
+seeds: [3]
+"""
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("[rrqr, svd]", "[rrqr, kaiming]"), ("min: 1e-4", "min: 1e-5"), ("max: 1e-2", "max: 1e-1"), ("log_uniform", "uniform"),
+    ("{adapter.init: rrqr}", "{adapter.init: svd}"), ("{adapter.init: rrqr}", "{adapter.init: {not: rrqr}}"),
+    ("maximize", "minimize"), ("training.iterations: 40", "training.iterations: 41"), ("seeds: [3]", "seeds: [4]"),
+    ("goal: maximize}", "goal: maximize}\nearly_terminate: {type: asha, min_iter: 2}"),
+    ("{name: miou/source, goal: maximize}\n", "{name: miou/target_mean, goal: maximize}\n"),
+    ("training.lr: {", "adapter.sub.lr_multiplier: {"),
+])
+def test_an_edited_search_is_another_one(tmp_path: Path, old: str, new: str) -> None:
+    """Its study and its trials would mean nothing there."""
+    text = SEARCH.replace("40}", "40, evaluation.selection: oracle}")
+    assert old in text
+    before, after = space_of(tmp_path, text), space_of(tmp_path, text.replace(old, new))
+    assert before.digest() != after.digest() and before.sweep_name != after.sweep_name
+
+
+@pytest.mark.parametrize(("old", "new"), [("run_cap: 20", "run_cap: 30"), ("Words.", "Others."), ("seeds", "# a note\nseeds"),
+                                          ("log_uniform", "log_uniform_values")])
+def test_more_trials_or_other_words_are_the_same_search(tmp_path: Path, old: str, new: str) -> None:
+    assert old in SEARCH
+    assert space_of(tmp_path, SEARCH).sweep_name == space_of(tmp_path, SEARCH.replace(old, new)).sweep_name
+
+
 def test_conditions() -> None:
     knob = Parameter("x", (1,), when={"a": (1, 2)}, unless={"b": ("off",)})
     assert knob.applies({"a": 1, "b": "on"}) and knob.applies({"a": 2})
@@ -169,6 +215,22 @@ def test_overrides_change_the_base_and_not_what_is_swept(tmp_path: Path) -> None
     ("{values: [0, 4]}", "{min: 1}", "max: expected a finite number, found None"),
     ("{values: [0, 4]}", "{min: 0, max: 4, distribution: int_log_uniform}", "0 has no logarithm"),
     ("{values: [0, 4]}", "{min: 1, max: 4, distribution: loguniform}", "did you mean log_uniform?"),
+    ("{values: [0, 4]}", "{min: 1, max: 4, distribution: q_uniform}", "use int_uniform, for other steps list the `values`"),
+    ("{values: [0, 4]}", "{min: 1, max: 4, distribution: q_log_uniform}", "for whole numbers use int_log_uniform"),
+    ("{values: [0, 4]}", "{min: 1, max: 4, distribution: q_log_uniform_values}", "for whole numbers use int_log_uniform"),
+    ("{values: [0, 4]}", "{min: 1, max: 4, distribution: q_normal}", "for whole numbers use int_uniform"),
+    ("{values: [0, 4]}", "{min: 1, max: 4, distribution: log_normal}", "'log_normal' is not offered; use uniform or"),
+    ("{values: [0, 4]}", "{min: 1, max: 4, distribution: categorical}", "give `values: [...]`, or one `value`"),
+    ("{values: [0, 4]}", "{min: -9.2, max: -2.3, distribution: log_uniform}", ":4: adapter.sub.rank: min: -9.2 has no "
+     "logarithm: min and max of log_uniform are values of the knob, not exponents as in W&B's log_uniform; for e^-9.2 to "
+     "e^-2.3 write min: 0.000101, max: 0.1003"),
+    ("{values: [0, 4]}", "{values: [0, 4], distribution: log_uniform}", "'log_uniform' means nothing with `values`"),
+    ("{values: [0, 4]}", "{value: 4, max: 5}", "give either `values: [...]` or `min` and `max`, or one `value`"),
+    ("{values: [0, 4]}", "{value: 4, values: [4]}", "give either `values: [...]` or `min` and `max`, or one `value`"),
+    ("{values: [0, 4]}", "{when: {adapter.init: rrqr}}", "give either `values: [...]` or `min` and `max`, or one `value`"),
+    ("seeds: [0, 1]", "seeds: [1:30]", ":8: seeds: 1:30 is read by YAML as the number 90; write 90"),
+    ("seeds: [0, 1]", "seeds: [0, 99999999999999999999]", ":8: seeds: 99999999999999999999 is too large"),
+    ("[0, 4]", "[0, 010]", ":4: parameters.adapter.sub.rank.values: 010 is read by YAML as the number 8"),
     ("{values: [0, 4]}", "{min: 0.5, max: 4, distribution: int_uniform}", "needs whole bounds"),
     (", when: {adapter.sub.rank: {not: 0}}", "", "means nothing when adapter.sub.rank is 0"),
     ("{adapter.sub.rank: {not: 0}}", "{adapter.sub.rnk: {not: 0}}", "adapter.sub.rnk: unknown setting; did you mean"),

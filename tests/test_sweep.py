@@ -1,20 +1,30 @@
 """Ray Tune and Optuna around a toy trial: searches find the optimum, ASHA stops the bad, failures are told, and a
 killed search goes on where it was."""
 
+import errno
+import os
+import re
+import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
+import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from recyclelora.config import flatten
-from recyclelora.errors import InputError
+from recyclelora.errors import InputError, Outage
 from recyclelora.spaces.space import Knobs, Space, expand, label_of
 from recyclelora.spaces.space_file import read_space
-from recyclelora.sweeps.sweep import Job, Share, cluster, run_design, run_search, share_of
+from recyclelora.sweeps.cluster import Share, cluster, failures_told, reason_of, run_on_cluster, share_of
+from recyclelora.sweeps.display import Board
+from recyclelora.sweeps.jobs import Job
+from recyclelora.sweeps.sweep import run_design, run_search
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress
@@ -22,7 +32,9 @@ from tests import toy
 
 pytestmark = pytest.mark.slow
 
-BASE = "config: {training.iterations: 9, evaluation.every: 1}\nmetric: {name: miou/source, goal: maximize}\n"
+ROOT = Path(__file__).resolve().parent.parent
+
+BASE = "config: {training.iterations: 9, evaluation.every: 1}\n"
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +71,8 @@ def job_of(space: Space, knobs: Knobs, seed: int = 0) -> Job:
     return Job(label_of(knobs), knobs, f"{label_of(knobs)}-{seed}".replace(", ", "-"), flatten(config), {"seed": str(seed)})
 
 
-def space_of(tmp_path: Path, text: str) -> Space:
-    (tmp_path / "toy.yaml").write_text(BASE + text)
+def space_of(tmp_path: Path, text: str, goal: str = "maximize") -> Space:
+    (tmp_path / "toy.yaml").write_text(f"{BASE}metric: {{name: miou/source, goal: {goal}}}\n{text}")
     return read_space(tmp_path / "toy.yaml")
 
 
@@ -193,9 +205,128 @@ def test_shares() -> None:
 
 
 def test_a_cluster_that_does_not_answer_is_one_line() -> None:
-    import subprocess
-    import sys
-
-    code = "from recyclelora.sweeps.sweep import cluster\nwith cluster('127.0.0.1:1'): pass"
+    code = "from recyclelora.sweeps.cluster import cluster\nwith cluster('127.0.0.1:1'): pass"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert "InputError: RAY_ADDRESS=127.0.0.1:1: no Ray cluster answers there" in result.stderr
+
+
+# goals
+
+
+def test_a_search_that_minimises_finds_the_smallest(tmp_path: Path, share: Share) -> None:
+    space = space_of(tmp_path, SEARCH.replace("run_cap: 25", "run_cap: 20"), goal="minimize")
+    heard, propose, study = Heard(), Proposals(space), tmp_path / "low.journal"
+    run_search(propose, 20, heard, paths_of(tmp_path), ONE_BY_ONE, space=space, name="low", study=study, trial=toy.run_error)
+    loaded = optuna.load_study(study_name="low", storage=JournalStorage(JournalFileBackend(str(study))))
+    errors = {name: record.metrics["miou/source"] for name, record in heard.records.items()}
+    assert loaded.direction == optuna.study.StudyDirection.MINIMIZE
+    assert loaded.best_value == pytest.approx(min(errors.values())) and min(errors.values()) < 0.05 < max(errors.values())
+    board = Board("low", "miou/source", 20, space.goal)
+    for name, record in heard.records.items():
+        board.start(name, name)
+        board.end(name, record)
+    assert board.best is not None and board.best[0] == min(errors.values())
+
+
+def test_asha_stops_the_larger_half_where_the_goal_is_to_minimise(tmp_path: Path, share: Share) -> None:
+    space = space_of(tmp_path, "method: random\nrun_cap: 6\nparameters:\n  training.lr: {values: [1e-3, 9e-4, 1e-6, 2e-6, "
+                               "3e-6, 5e-6]}\nearly_terminate: {type: asha, min_iter: 2, eta: 2}\n", goal="minimize")
+    heard = Heard()
+    jobs = sorted((job_of(space, planned.knobs) for planned in expand(space)), key=lambda job: -rate_of(job))
+    run_design(jobs, heard, paths_of(tmp_path), ONE_BY_ONE, space=space, name="asha-low", trial=toy.run_error)
+    outcomes = {rate_of(job): heard.records[job.fingerprint] for job in jobs}
+    assert outcomes[1e-3].outcome == "finished", "the smallest error"
+    for rate in (1e-6, 2e-6, 3e-6, 5e-6):
+        assert (outcomes[rate].outcome, outcomes[rate].iteration) == ("pruned", 2)
+    assert max(record.metrics["miou/source"] for record in outcomes.values() if record.outcome == "finished") < min(
+        record.metrics["miou/source"] for record in outcomes.values() if record.outcome == "pruned")
+
+
+# what goes wrong around the jobs
+
+
+class Full(Heard):
+    """A listener whose disk is full from the third step on."""
+
+    def progressed(self, job: Job, progress: Progress) -> None:
+        super().progressed(job, progress)
+        if progress.done == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_an_error_of_the_listener_ends_the_sweep_and_is_no_failure_of_the_trial(tmp_path: Path, share: Share,
+                                                                                capfd: pytest.CaptureFixture[str]) -> None:
+    space = space_of(tmp_path, "method: grid\nparameters:\n  training.lr: {values: [1e-4, 1e-3, 1e-2]}\n")
+    heard = Full()
+    with pytest.raises(OSError, match="No space left on device"):
+        run_design([job_of(space, planned.knobs) for planned in expand(space)], heard, paths_of(tmp_path), ONE_BY_ONE,
+                   space=space, name="full", trial=toy.run)
+    assert not heard.records and not heard.retries, "the trial did nothing wrong"
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_an_error_of_the_proposals_ends_the_search(tmp_path: Path, share: Share, capfd: pytest.CaptureFixture[str]) -> None:
+    def propose(knobs: Knobs) -> tuple[Job, Record | None]:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    space = space_of(tmp_path, SEARCH)
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+        run_search(propose, 3, Heard(), paths_of(tmp_path), ONE_BY_ONE, space=space, name="torn",
+                   study=tmp_path / "torn.journal", trial=toy.run)
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_function_that_fails_on_the_cluster_is_told_in_a_line(share: Share) -> None:
+    one, two, three = run_on_cluster(toy.fail, [("value",), ("exit",), ("none",)], ONE_BY_ONE)
+    assert one == "it failed on the cluster (ValueError: two lines)"
+    assert str(two).startswith("the worker died (WorkerCrashedError")
+    assert three == "none"
+    with pytest.raises(InputError, match="^bad input$"):
+        run_on_cluster(toy.fail, [("input",)], ONE_BY_ONE)
+
+
+@pytest.mark.parametrize("error", [error for error in vars(ray.exceptions).values()
+                                   if isinstance(error, type) and issubclass(error, ray.exceptions.RayError)],
+                         ids=lambda error: error.__name__)
+def test_every_error_of_ray_is_told_in_a_line(error: type[Exception]) -> None:
+    made = error.__new__(error)  # their constructors differ, and want addresses of actors and objects
+    made.__class__ = type(error.__name__, (error,), {"__str__": lambda self: "first\nsecond"})
+    assert reason_of(made) == f"{error.__name__}: first"
+    with pytest.raises(Outage) as caught, failures_told():
+        raise made
+    assert str(caught.value) == f"the Ray cluster failed ({error.__name__}: first)"
+
+
+def test_a_node_that_dies_under_a_task_is_told_in_a_line(tmp_path: Path) -> None:
+    """In a process of its own: two nodes on this machine, one of which is killed by the task that it runs."""
+    code = """
+import ray
+from ray.cluster_utils import Cluster
+from recyclelora.sweeps.cluster import Share, cluster, run_on_cluster
+from tests import toy
+if __name__ == "__main__":
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    made.add_node(num_cpus=4)
+    with cluster(made.address):
+        print(run_on_cluster(toy.fail, [("node",)], Share(2.0, 0.0, 1)))
+    made.shutdown()
+"""
+    (tmp_path / "dying.py").write_text(code)
+    done = subprocess.run([sys.executable, str(tmp_path / "dying.py")], capture_output=True, text=True, timeout=600, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^\['(it failed on the cluster|the worker died) \(\w+", done.stdout, re.MULTILINE), done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("error", [Exception("The current node timed out during startup"), RuntimeError("no room"),
+                                   OSError(28, "No space left on device"), TimeoutError(), AssertionError("session")])
+def test_a_ray_that_does_not_start_here_is_told_in_a_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**given: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ray.init", fail)  # what a machine too slow for it makes of it
+    monkeypatch.setattr("ray.shutdown", lambda: None)  # the one that the other tests run on
+    with pytest.raises(Outage, match=rf"^Ray did not start on this machine \({type(error).__name__}"), cluster(None):
+        pass
+    with pytest.raises(InputError, match=r"^RAY_ADDRESS=auto: no Ray cluster answers there"), cluster("auto"):
+        pass

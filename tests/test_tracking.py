@@ -387,6 +387,28 @@ def test_a_sweep_has_its_plan_and_only_the_trials_in_it(tracker: Tracker, result
     assert tracker.sweep("rank").run_id == parent
 
 
+def test_a_second_file_of_one_name_with_other_trials_is_refused(tracker: Tracker, tmp_path: Path) -> None:
+    """A sweep is named after its file. One that was moved, edited, linked or copied as it is goes on with its sweep."""
+    one, two, three = (tmp_path / folder / "space.yaml" for folder in "abc")
+    for path in (one, two):
+        path.parent.mkdir()
+        path.write_text("method: grid")
+    plan = [PlannedCell(f"c{i}", 0, f"f{i}", {}) for i in range(3)]
+    parent = tracker.sweep_run("space", plan, file=one)
+    with pytest.raises(InputError) as refused:
+        tracker.sweep_run("space", plan[:2], file=two)
+    assert str(refused.value) == (f"{two}: its sweep would be called space, which is that of {one} already, with other "
+                                  "trials; rename one of the files, or choose another folder with --results")
+    assert tracker.plan("space") == plan, "it is as it was"
+    assert tracker.sweep_run("space", plan[:2], file=one) == parent, "edited"
+    assert tracker.sweep_run("space", plan[:2], file=two) == parent, "a copy, with the same trials"
+    two.rename(one)
+    assert tracker.sweep_run("space", plan, file=one) == parent, "moved"
+    three.parent.mkdir()
+    three.symlink_to(one)
+    assert tracker.sweep_run("space", plan[:1], file=three) == parent, "one file by two names"
+
+
 def test_a_search_has_its_trials_in_the_order_they_started(tracker: Tracker) -> None:
     parent = tracker.sweep_run("search", [], method="tpe", objective="miou/source")
     for name in ("fb", "fa", "fc"):

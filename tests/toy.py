@@ -2,9 +2,14 @@
 training.lr = 1e-3; scores grow with the iterations; `init: svd` diverges; weight decay 0.9 crashes the worker once."""
 
 import math
+import os
+import signal
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from recyclelora.errors import InputError
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress
@@ -31,3 +36,28 @@ def run(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None]
         report(Progress(iteration, total, news, [(iteration, news)]))
     return Record(fingerprint=fingerprint, config=config, outcome="finished", iteration=total,
                   metrics={"miou/source": score(config, total)})
+
+
+def run_error(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None]) -> Record:
+    """The same trial, with its distance from the best score under the same name: 0 is the best."""
+    def told(progress: Progress) -> None:
+        news = {**progress.metrics, "miou/source": 1 - progress.metrics["miou/source"]}
+        report(Progress(progress.done, progress.total, news, [(progress.done, news)]))
+
+    record = run(config, paths, told)
+    return replace(record, metrics={"miou/source": 1 - record.metrics["miou/source"]})
+
+
+def fail(how: str) -> str:
+    """A function for a worker that fails in one way or another."""
+    match how:
+        case "value":
+            raise ValueError("two lines\nof complaint")
+        case "input":
+            raise InputError("bad input")
+        case "exit":
+            os._exit(1)
+        case "node":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(600)
+    return how

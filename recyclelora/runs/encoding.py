@@ -1,9 +1,6 @@
-"""Values and addresses as text: what a tracking store is given, and what may be shown of an address."""
+"""Values as text, as a tracking store is given them."""
 
 import json
-from urllib.parse import urlsplit
-
-from recyclelora.errors import InputError
 
 
 def encode(value: object) -> str:
@@ -26,30 +23,3 @@ def decode(text: str) -> object:
 def clean(value: object, length: int | None = None) -> str:
     """Text that every database takes: no NUL, no half of a surrogate pair, not longer than its column."""
     return str(value).replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:length]
-
-
-def check_address(uri: str) -> str:
-    """The address of a tracking store, if it can be read as one. Raises InputError."""
-    try:
-        parts = urlsplit(uri.strip())
-        if parts.scheme and (parts.port or True):  # reading the port checks it
-            return uri.strip()
-    except ValueError:
-        pass
-    raise InputError("MLFLOW_TRACKING_URI: not an address; expected one such as http://127.0.0.1:5000") from None
-
-
-def redact(uri: str) -> str:
-    """An address without user, password and query, fit to be shown."""
-    scheme, slashes, rest = uri.partition("://") if "://" in uri else ("", "", uri)
-    place, _, query = rest.partition("?")
-    return f"{scheme}{slashes}{'***' if '@' in query else place.rpartition('@')[2]}"
-
-
-def hide(text: str, uri: str) -> str:
-    """The text without the address's user, password and query."""
-    parts = urlsplit(uri)
-    text = text.replace(uri, redact(uri))
-    for secret in (parts.password, parts.username, parts.query):
-        text = text.replace(secret, "***") if secret else text
-    return text

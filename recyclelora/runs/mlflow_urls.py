@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from recyclelora.errors import InputError
-from recyclelora.runs.encoding import redact
+from recyclelora.runs.redaction import redact
 
 
 def on_server(uri: str) -> bool:

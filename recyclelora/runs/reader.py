@@ -7,8 +7,8 @@ from pathlib import Path
 from recyclelora.documents import check_name
 from recyclelora.errors import InputError
 from recyclelora.runs import mlflow_urls
-from recyclelora.runs.encoding import redact
 from recyclelora.runs.planned_cells import PlannedCell, parse_plan
+from recyclelora.runs.redaction import redact
 from recyclelora.runs.run import (
     Decoded,
     DeletedRun,

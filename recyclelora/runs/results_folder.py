@@ -2,11 +2,11 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from recyclelora.errors import InputError
-from recyclelora.writing import locked, write_text
+from recyclelora.writing import Busy, locked, write_text
 
 
 def prepare(results: Path) -> str:
@@ -31,4 +31,20 @@ def one_at_a_time(results: Path) -> Iterator[None]:
     """Hold the lock under which a run is looked up and made, so that no two processes make the same one. The lock ends
     with its process."""
     with locked(results / ".lock"):
+        yield
+
+
+@contextmanager
+def alone_in(results: Path) -> Iterator[None]:
+    """One sweep or training at a time in a results folder. The lock dies with its process, however that ends. Raises
+    InputError at once where another one is running."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(results / "sweep.lock", patience=0))
+        except OSError as error:
+            raise InputError(f"{results}: cannot be written ({error.strerror}); "
+                             "choose another with --results") from None
+        except Busy:
+            raise InputError(f"{results}: another sweep or training is running here; wait for it, or "
+                             "choose another with --results") from None
         yield

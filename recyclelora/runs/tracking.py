@@ -10,17 +10,18 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from recyclelora.documents import check_name
 from recyclelora.errors import InputError
-from recyclelora.runs.encoding import check_address, clean, encode, hide, redact
+from recyclelora.runs.encoding import clean, encode
 from recyclelora.runs.mlflow_urls import on_server
 from recyclelora.runs.planned_cells import PlannedCell, dump_plan
 from recyclelora.runs.reader import Reader
+from recyclelora.runs.redaction import check_address, hide, redact
 from recyclelora.runs.results_folder import one_at_a_time, prepare
 from recyclelora.runs.run import LAYERS, Run, outcome_of, same
 from recyclelora.runs.run_artifacts import Files
@@ -79,19 +80,23 @@ class Tracker(Reader):
     # sweeps
 
     def sweep_run(self, name: str, plan: Sequence[PlannedCell], *, method: str = "grid", space: str = "",
-                  objective: str = "miou/target_mean", goal: str = "maximize", statement: str = "") -> str:
+                  objective: str = "miou/target_mean", goal: str = "maximize", statement: str = "",
+                  file: Path | None = None) -> str:
         """The id of the sweep's parent run, found or made, and marked as running. Its artifacts `plan.json`,
         `space.yaml` and `statement.json` become the ones given, and planned trials that other sweeps have run become
         members of this one.
 
-        Raises InputError for a name that is not plain."""
+        Raises InputError for a name that is not plain, and where the sweep of that name has another plan and is that
+        of another `file`, which is still there: its table would become this one's."""
         check_name(name, "sweep")
         tags = {"kind": "sweep", "sweep": name, "owner": self._owner, "method": method, "objective": objective,
                 "goal": goal, "space_sha256": hashlib.sha256(space.encode()).hexdigest()}
         with one_at_a_time(self._results):
             found = self._sweep_runs(name)
+            if found and file is not None:
+                self._check_file(found[0], name, plan, file)
             run = found[0] if found else self._create(name, tags)
-        self._update(run, tags=tags)
+        self._update(run, tags=tags | ({"space_file": str(file)} if file else {}))
         self._client.update_run(run.run_id, status="RUNNING")
         self._files.log_text(run.run_id, "plan.json", dump_plan(plan))
         if space:
@@ -100,6 +105,17 @@ class Tracker(Reader):
             self._files.log_text(run.run_id, "statement.json", statement or dump_statement(Statement()))
         self._adopt(run.run_id, name, plan)
         return run.run_id
+
+    def _check_file(self, run: Run, name: str, plan: Sequence[PlannedCell], file: Path) -> None:
+        """The same file, moved or edited or copied as it is, goes on with its sweep."""
+        former = Path(run.tags.get("space_file") or file)
+        if not former.is_file() or former.samefile(file):
+            return
+        with suppress(InputError):
+            if sorted(cell[:3] for cell in self.plan(name)) == sorted(cell[:3] for cell in plan):
+                return
+        raise InputError(f"{file}: its sweep would be called {name}, which is that of {former} already, with other "
+                         "trials; rename one of the files, or choose another folder with --results")
 
     def close_sweep(self, run_id: str, *, complete: bool = True) -> None:
         """Mark the sweep's parent run as finished, or as failed when some of its trials are still to do."""

@@ -98,7 +98,7 @@ class Space:
     def digest(self) -> str:
         """A hash of what a search varies. Two spaces with the same digest may share a study."""
         base = identity(self.settings.override({"seed": self.seeds[0]}, "").resolve())
-        content = repr((self.parameters, self.metric, self.goal, base))
+        content = repr((self.parameters, self.metric, self.goal, self.asha, base))
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def _origin(self, key: str) -> str:

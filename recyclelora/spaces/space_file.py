@@ -33,6 +33,8 @@ KEYS = ("claim", "base", "config", "at", "method", "metric", "parameters", "base
         "budget", "after", "unknown")
 
 
+KNOB = ("values", "value", "min", "max", "distribution", "when")
+CHOSEN = {"value": "constant", "values": "categorical"}  # W&B's names of the distributions that need no bounds
 EXHAUSTIVE = ("grid", "one_factor", "leave_one_out", "add_one_in", "cells")  # all cells, with equal budgets
 ABLATION = ("cells", "components", "baseline", "expect", "targets", "budget")
 
@@ -304,16 +306,18 @@ class _Reader:
             raise self.fail(f"no setting that can be swept{hint}", *at)
         given = self.group(*at)
         for name in given:
-            if name not in ("values", "value", "min", "max", "distribution", "when"):
-                raise self.fail(f"unknown{nearest(name, ('values', 'value', 'min', 'max', 'distribution', 'when'))}",
-                                *at, name)
+            if name not in KNOB:
+                raise self.fail(f"unknown{nearest(name, KNOB)}", *at, name)
         when, unless = self.conditions(*at)
-        if "value" in given:
-            return Parameter(key, (given["value"],), when=when, unless=unless)
-        if ("values" in given) == ("min" in given or "max" in given):
-            raise self.fail("give either `values: [...]` or `min` and `max`", *at)
-        if "values" in given:
-            return Parameter(key, self.values(*at), when=when, unless=unless)
+        if ("value" in given) + ("values" in given) + ("min" in given or "max" in given) != 1:
+            raise self.fail("give either `values: [...]` or `min` and `max`, or one `value`", *at)
+        chosen = "value" if "value" in given else "values" if "values" in given else ""
+        if chosen and given.get("distribution", CHOSEN[chosen]) != CHOSEN[chosen]:
+            raise self.fail(f"{given['distribution']!r} means nothing with `{chosen}`, which are chosen from evenly; "
+                            "leave it out, or give `min` and `max`", *at, "distribution")
+        if chosen:
+            values = self.values(*at) if chosen == "values" else (given["value"],)
+            return Parameter(key, values, when=when, unless=unless)
         low, high, distribution = self.range(*at)
         return Parameter(key, (), low, high, distribution, when, unless)
 
@@ -341,12 +345,14 @@ class _Reader:
             raise self.fail(f"{low} is not below max ({high}); swap or widen them", *at, "min")
         default = "int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform"
         distribution = given.get("distribution", default)
+        distribution = "log_uniform" if distribution == "log_uniform_values" else distribution  # as W&B writes it
         if distribution not in DISTRIBUTIONS:
-            raise self.fail(f"unknown{nearest(str(distribution), DISTRIBUTIONS)}", *at, "distribution")
+            raise self.fail(_advice(distribution), *at, "distribution")
         if str(distribution).startswith("int") and not (_is_int(low) and _is_int(high)):
             raise self.fail(f"{distribution} needs whole bounds, found {low} and {high}", *at, "distribution")
         if "log" in str(distribution) and low <= 0:
-            raise self.fail(f"{low} has no logarithm; {distribution} needs min above 0", *at, "min")
+            raise self.fail(f"{low} has no logarithm: min and max of {distribution} are values of the knob, not "
+                            f"exponents as in W&B's log_uniform{_powers(low, high)}", *at, "min")
         return low, high, distribution  # type: ignore[return-value]
 
     def conditions(self, *at: str) -> tuple[dict[str, tuple[Plain, ...]], dict[str, tuple[Plain, ...]]]:
@@ -362,6 +368,25 @@ class _Reader:
                 condition, chosen = condition["not"], unless
             chosen[key] = tuple(condition) if isinstance(condition, list) else (condition,)
         return when, unless
+
+
+def _advice(distribution: object) -> str:
+    """What to use in place of a distribution that is not offered, such as W&B's others."""
+    name = str(distribution)
+    advice = ""
+    if name in ("categorical", "constant"):
+        advice = "; give `values: [...]`, or one `value`, instead of `min` and `max`"
+    elif name.startswith("q_"):
+        whole = "int_log_uniform" if "log" in name else "int_uniform"
+        advice = f"; for whole numbers use {whole}, for other steps list the `values`"
+    elif name.endswith("normal") or name in ("beta", "inv_log_uniform", "inv_log_uniform_values"):
+        advice = "; use uniform or log_uniform"
+    return f"{name!r} is not offered{advice or nearest(name, (*DISTRIBUTIONS, 'log_uniform_values'))}"
+
+
+def _powers(low: float, high: float) -> str:
+    """The bounds that somebody meant who gave exponents of e, as W&B's log_uniform takes them."""
+    return f"; for e^{low} to e^{high} write min: {math.exp(low):.4g}, max: {math.exp(high):.4g}" if high < 50 else ""
 
 
 def _is_int(value: object) -> bool:

@@ -58,7 +58,8 @@ def _fetch_importances(store: Reader, sweep: Sweep) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = store.artifact(sweep.run_id, "importances.json", Path(folder))
         try:
-            return {str(knob): float(share) for knob, share in json.loads(path.read_text()).items()} if path else {}
+            found = json.loads(path.read_text("utf-8")) if path else {}
+            return {str(knob): float(share) for knob, share in found.items()}
         except (ValueError, AttributeError, TypeError):
             raise InputError(f"sweep {sweep.name}: its importances.json (run {sweep.run_id}) is damaged; start the "
                              "search again, which rewrites it and keeps every trial") from None

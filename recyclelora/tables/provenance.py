@@ -220,10 +220,14 @@ def _value(record: Record, metric: str) -> str:
 
 
 def _paired(sources: Iterable[Source]) -> list[Source]:
-    """Only seeds that count in every cell count."""
+    """Only seeds that count in every cell count; a cell may have fewer planned than another."""
     sources = list(sources)
-    uncounted = {source.seed for source in sources if not source.counted}
-    return [source._replace(counted=source.counted and source.seed not in uncounted) for source in sources]
+    counted: dict[str, set[int]] = {source.cell: set() for source in sources}
+    for source in sources:
+        if source.counted:
+            counted[source.cell].add(source.seed)
+    common = set.intersection(*counted.values()) if counted else set()
+    return [source._replace(counted=source.seed in common) for source in sources]
 
 
 def _changes(own: Cell, baseline: Cell) -> tuple[Change, ...]:

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     from recyclelora.methods import DEFAULT, METHODS
-    from recyclelora.sweeps.driver import commit_tags
+    from recyclelora.sweeps.commit import commit_tags
     from recyclelora.trials.analysis import analyse_finished
     from recyclelora.trials.analysis_files import FILES, read_analysis, series_of
     from recyclelora.verbs.console import CONSOLE, open_existing, paths_of

@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
+    from recyclelora.runs.results_folder import alone_in
     from recyclelora.runs.tracking import Tracker
     from recyclelora.settings import parse_overrides
     from recyclelora.spaces.space_file import read_space
@@ -25,9 +26,10 @@ def run(given: argparse.Namespace) -> int:
     paths = paths_of(given)
     whole = read_space(given.space, parse_overrides(given.overrides), given.at)
     space = with_command(driver.baseline_alone(whole, given.seeds), given)
-    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
-    hash_data(configs_of(space), paths)
-    counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"])
+    with alone_in(paths.results):
+        tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+        hash_data(configs_of(space), paths)
+        counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"])
     cells = group(space.sweep_name, tracker.plan(space.sweep_name), tracker.records(space.sweep_name))
     print_noise(space, cells)
     return 1 if counts.failed or counts.left else 0

@@ -21,7 +21,7 @@ def run(given: argparse.Namespace) -> int:
     from recyclelora.settings import parse_overrides
     from recyclelora.spaces.space import expand
     from recyclelora.spaces.space_file import read_space
-    from recyclelora.sweeps import budget, driver
+    from recyclelora.sweeps import budget, planning
     from recyclelora.tables.cells import group
     from recyclelora.verbs.console import CONSOLE, paths_of
     from recyclelora.verbs.progress import hash_data
@@ -42,7 +42,7 @@ def run(given: argparse.Namespace) -> int:
     trials = budget.by_information(list(expand(space)), space.statement) if space.budget else list(expand(space))
     trials = [trial for trial in trials if not only or trial.cell in only]
     hash_data((trial.config for trial in trials), paths)
-    names, reason = driver.identify_all(space, trials, paths)
+    names, reason = planning.identify_all(space, trials, paths)
     known = {}
     if (paths.results / "mlflow.db").exists() or given.environment["MLFLOW_TRACKING_URI"]:
         tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
@@ -55,7 +55,7 @@ def run(given: argparse.Namespace) -> int:
         return 0
     if left and not given.no_timing:
         configs = [trial.config for trial in trials]
-        timings, slots = driver.time_trials(configs, paths, given.environment["RAY_ADDRESS"], given.steps)
+        timings, slots = planning.time_trials(configs, paths, given.environment["RAY_ADDRESS"], given.steps)
         for line in sweep_cost.describe(sweep_cost.estimate([trial.config for trial in left], timings, slots)):
             CONSOLE.print(line, highlight=False, markup=False)
         print_budget(space, trials, sweep_cost.estimate(configs, timings, slots))

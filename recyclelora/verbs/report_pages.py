@@ -8,7 +8,8 @@ from recyclelora.tables import composition, formats, html_page
 from recyclelora.tables.cells import group
 from recyclelora.tables.evidence import Evidence, fetch_analyses, fetch_panels, link_to
 from recyclelora.tables.long_csv import write_long_csv
-from recyclelora.verbs.sweep_tables import confusions_of
+from recyclelora.tables.stale import keep_only
+from recyclelora.verbs.sweep_tables import confusions_of, print_removed
 from recyclelora.writing import write_text
 
 
@@ -36,6 +37,7 @@ def write_page(store: Any, evidence: Evidence, out: Path, *, pictures: bool) -> 
     for sheet in sheets:
         written += formats.write(sheet, out / name, link)
     written.append(write_long_csv(evidence.long_csv(), out / name, name))
+    print_removed(keep_only(written, out, name))
     store.log_artifact(evidence.sweep.run_id, "report.html", page)
     return written
 

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
+    from recyclelora.runs.results_folder import alone_in
     from recyclelora.runs.tracking import Tracker
     from recyclelora.settings import parse_overrides
     from recyclelora.spaces.space_file import read_space
@@ -30,11 +31,12 @@ def run(given: argparse.Namespace) -> int:
     only = check_cells(space, given.cell)
     if given.dry_run:
         return print_trials(space, paths, only)
-    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
-    hash_data(configs_of(space), paths)
-    counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
-                              retries=given.retries, only=only)
-    write_tables(tracker, space.sweep_name, paths)
+    with alone_in(paths.results):
+        tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+        hash_data(configs_of(space), paths)
+        counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
+                                  retries=given.retries, only=only)
+        write_tables(tracker, space.sweep_name, paths)
     CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
     if counts.failed or counts.left:
         again = "" if space.method == "tpe" else "; the same command tries them again"

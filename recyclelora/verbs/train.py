@@ -14,10 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     from recyclelora.documents import read
+    from recyclelora.runs.results_folder import alone_in
     from recyclelora.runs.tracking import Tracker
     from recyclelora.settings import from_document, parse_overrides
-    from recyclelora.sweeps import driver
-    from recyclelora.sweeps.display import Board, Display
+    from recyclelora.sweeps.bookkeeping import bookkeeping, closing_runs
+    from recyclelora.sweeps.display import Board
+    from recyclelora.sweeps.planning import job_of
     from recyclelora.trials import trial
     from recyclelora.verbs.console import CONSOLE, paths_of
     from recyclelora.verbs.preview_tables import print_config
@@ -29,17 +31,16 @@ def run(given: argparse.Namespace) -> int:
     config = resolve_checked(settings, paths)
     if given.dry_run:
         return print_config(config, settings, as_json=False)
-    hash_data([config], paths)
-    job = driver.job_of(config, paths, cell=given.config.stem, knobs={}, sweep_name="")
-    del job.tags["sweep"]
-    tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
-    board = Board(given.config.stem, "miou/source", 1)
-    with (driver.alone_in(paths.results), driver.closing_runs(tracker),
-          Display(board, CONSOLE, pause=10) as display):
-        keeper = driver.Bookkeeper(tracker, None, paths, board, display)
-        keeper.started(job)
-        record = trial.run(config, paths, lambda progress: keeper.progressed(job, progress))
-        keeper.ended(job, record)
+    with alone_in(paths.results):
+        hash_data([config], paths)
+        job = job_of(config, paths, cell=given.config.stem, knobs={}, sweep_name="")
+        del job.tags["sweep"]
+        tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
+        board = Board(given.config.stem, "miou/source", 1)
+        with closing_runs(tracker), bookkeeping(tracker, None, paths, board, CONSOLE, pause=10) as keeper:
+            keeper.started(job)
+            record = trial.run(config, paths, lambda progress: keeper.progressed(job, progress))
+            keeper.ended(job, record)
     if record.outcome == "failed":
         CONSOLE.print(f"failed: {record.reason}", style="red", highlight=False)
         return 1

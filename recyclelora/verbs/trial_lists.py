@@ -58,16 +58,16 @@ def with_command(space: Space, given: argparse.Namespace) -> Space:
 
 def print_trials(space: Space, paths: Paths, only: Sequence[str] = ()) -> int:
     """Print every trial with its fingerprint, or with dashes where data or weights are absent and it can have none."""
-    from recyclelora.sweeps import driver
+    from recyclelora.sweeps import planning
 
     if space.method == "tpe":
         hash_data(configs_of(space), paths)
-        driver.prepare(space, {}, "", space.seeds[0], paths)
+        planning.prepare(space, {}, "", space.seeds[0], paths)
         CONSOLE.print(f"a search: {space.run_cap} trials proposed by TPE over {len(space.parameters)} knobs")
         return 0
     trials = [trial for trial in expand(space) if not only or trial.cell in only]
     hash_data((trial.config for trial in trials), paths)
-    names, reason = driver.identify_all(space, trials, paths)
+    names, reason = planning.identify_all(space, trials, paths)
     for trial in trials:
         CONSOLE.print(f"{names.get((trial.cell, trial.config.seed), '-' * 16)}  {trial.cell}, seed {trial.config.seed}",
                       highlight=False)

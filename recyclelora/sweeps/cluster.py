@@ -1,0 +1,134 @@
+"""The Ray cluster: joined or started, what a trial takes of it, and functions that run on its workers."""
+
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import ray
+from ray import tune
+
+from recyclelora.errors import InputError, Outage
+from recyclelora.runs.redaction import redact
+
+_Result = TypeVar("_Result")
+
+
+class Share(NamedTuple):
+    """What one trial takes of the cluster, and how many fit side by side."""
+
+    cpus: float
+    gpus: float
+    slots: int
+
+
+@contextlib.contextmanager
+def cluster(address: str | None) -> Iterator[dict[str, float]]:
+    """Join the Ray cluster at `address`, or start a private one here; yields its resources. Raises InputError when the
+    address does not answer, and Outage when a cluster does not start here, or is lost by the time the block ends."""
+    for name in ("ray", "ray.tune", "ray.train", "ray.data", "optuna"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the listener hears of every failure, in a line
+    if address:
+        _knock(address)
+    try:
+        with failures_told():
+            _join(address)
+            yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def failures_told() -> Iterator[None]:
+    """Any error of Ray's, or of Tune's about itself, as an Outage."""
+    try:
+        yield
+    except (ray.exceptions.RayError, tune.TuneError) as error:
+        raise Outage(f"the Ray cluster failed ({reason_of(error)})") from error
+
+
+def _join(address: str | None) -> None:
+    local: dict[str, Any] = {} if address else {"include_dashboard": False}
+    try:
+        with _own_signals():
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+    except Exception as error:  # a slow machine makes it raise a bare one
+        if address:
+            raise InputError(f"RAY_ADDRESS={redact(address)}: no Ray cluster answers there ({reason_of(error)}); start "
+                             "it, or unset RAY_ADDRESS to run on this machine") from None
+        raise Outage(f"Ray did not start on this machine ({reason_of(error)})") from None
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray takes SIGTERM over when it starts; here it is given back to whoever had it. A terminal that is closed sends
+    SIGHUP to all its processes: those of Ray must outlive the driver, which still has its runs to close."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.getsignal(signal.SIGTERM)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which the processes started now inherit
+    try:
+        yield
+    except SystemExit:  # what Ray makes of a SIGTERM
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGTERM, former)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception says, in one line: its kind, and the beginning of its text."""
+    cause = getattr(error, "cause", None)  # that of a function which failed on a worker
+    error = cause if isinstance(cause, BaseException) else error
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {said[:300]}" if said else type(error).__name__
+
+
+def _knock(address: str) -> None:
+    """Ray itself waits for minutes at a door that nobody opens."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return  # "auto", or a scheme of Ray's own
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        raise InputError(f"RAY_ADDRESS={redact(address)}: no Ray cluster answers there "
+                         f"({error.strerror or error}); start it, or unset RAY_ADDRESS to run on this machine"
+                         ) from None
+
+
+def share_of(resources: dict[str, float], cpus: float, gpus: float) -> Share:
+    """GPUs are asked for only where there are some. Raises InputError for a trial that would never fit."""
+    has_gpus = resources.get("GPU", 0) > 0
+    gpus = gpus if has_gpus else 0.0
+    if cpus > resources.get("CPU", 0):
+        raise InputError(f"resources.cpus: {cpus:g} for each trial, but the cluster has {resources.get('CPU', 0):g}",
+                         key="resources.cpus")
+    slots = int(resources["CPU"] / cpus + 1e-9)
+    return Share(cpus, gpus, max(1, min(slots, int(resources["GPU"] / gpus + 1e-9)) if gpus else slots))
+
+
+def run_on_cluster(function: Callable[..., _Result], arguments: Sequence[tuple[Any, ...]],
+                   share: Share) -> list[_Result | str]:
+    """Call a function with each tuple of arguments, on workers with a trial's share of the cluster, as many side by
+    side as trials would be. Results in their order; a str says why there is none: the function failed, or its worker
+    or its node died. Raises the InputError that the function raises."""
+    # max_calls: a fresh process each, or the memory that one call leaves behind would count as the next one's
+    task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_calls=1, max_retries=0)(function)
+    return [_result(reference) for reference in [task.remote(*given) for given in arguments]]
+
+
+def _result(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+        return f"the worker died ({type(error).__name__}: killed, or out of memory)"
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, InputError):
+            raise cause from None
+        return f"it failed on the cluster ({reason_of(error)})"

@@ -1,0 +1,33 @@
+"""Jobs: trials as they are given to a cluster, and who hears of them."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from recyclelora.documents import Plain
+from recyclelora.spaces.space import Knobs
+from recyclelora.trials.paths import Paths
+from recyclelora.trials.record import Record
+from recyclelora.trials.trial import Progress
+
+
+class Job(NamedTuple):
+    """One trial to be run: its cell of the table and its whole config, flat, as it goes to Ray."""
+
+    cell: str
+    knobs: Knobs
+    fingerprint: str
+    config: dict[str, Plain]
+    tags: dict[str, str]
+
+
+class Listener(Protocol):
+    """Who hears of the jobs, on the driver, one call at a time."""
+
+    def started(self, job: Job) -> None: ...
+    def progressed(self, job: Job, progress: Progress) -> None: ...
+    def retried(self, job: Job, reason: str) -> None: ...
+    def ended(self, job: Job, record: Record) -> None: ...
+
+
+RunTrial = Callable[[dict[str, Plain], Paths, Callable[[Progress], None]], Record]
+Propose = Callable[[Knobs], tuple[Job, Record | None]]  # knobs -> the job, and its record if it has one already

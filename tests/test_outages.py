@@ -1,0 +1,82 @@
+"""What goes away while a sweep runs: room on the disk, a tracking server. One line says it, no run stays open, and the
+same command goes on."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from recyclelora.cli import BAD_INPUT, SOME_FAILED
+from recyclelora.documents import dump
+from recyclelora.runs.mlflow_urls import command as server_command
+from tests.test_driver import Sweep
+from tests.test_tracking import answers, reserved_port
+from tests.tiny_config import TINY
+
+pytestmark = pytest.mark.slow
+
+SECRET = "s3cret-w0rd"
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 60 MiB of its own as results folder."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can make a file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("room", [1, 4, 12])
+def test_a_full_disk_is_one_line_and_the_sweep_goes_on_when_there_is_room(tmp_path: Path, disk: Path, cache: Path,
+                                                                          room: int) -> None:
+    sweep = Sweep(tmp_path, cache)
+    free = os.statvfs(disk)
+    (disk / "fill").write_bytes(bytes(free.f_bavail * free.f_bsize - room * MEBIBYTE))
+    code, output = sweep.finish()
+    assert code in (SOME_FAILED, BAD_INPUT) and "Traceback" not in output, output
+    told = [line for line in output.splitlines() if line.startswith("recyclelora: ")]
+    assert len(told) <= 1 and len(output.splitlines()) < 40, output
+    assert "disk is full" in output or "No space left" in output or "disk I/O error" in output, output
+    (disk / "fill").unlink()
+    code, output = sweep.finish()
+    assert code == 0 and {run.info.status for run in sweep.runs()} == {"FINISHED"}, output
+
+
+def test_a_server_that_vanishes_is_one_line_without_its_password(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "config.yaml").write_text(dump({**TINY, "training.iterations": 60, "evaluation.every": 60}))
+    (tmp_path / "store").mkdir()
+    with reserved_port() as port:
+        words = server_command(f"sqlite:///{tmp_path}/store/mlflow.db", tmp_path / "store", "127.0.0.1", port)
+        with open(tmp_path / "server.log", "w") as log:
+            server = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path / "store")
+        try:
+            while not answers(port):
+                assert server.poll() is None
+                time.sleep(0.2)
+            environment = {**os.environ, "RECYCLELORA_CACHE": str(cache), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+                           "MLFLOW_TRACKING_URI": f"http://ann:{SECRET}@127.0.0.1:{port}"}
+            train = subprocess.Popen([sys.executable, "-m", "recyclelora.cli", "train", "config.yaml"], cwd=tmp_path,
+                                     env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            while not list(tmp_path.glob("results/trials/*/history.jsonl")):
+                assert train.poll() is None
+                time.sleep(0.1)
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+        output, error = train.communicate(timeout=600)
+    assert train.returncode == SOME_FAILED, error
+    assert error.startswith("recyclelora: the tracking store failed (") and error.count("\n") == 1, error
+    assert SECRET not in output + error and "Traceback" not in output + error
+    shutil.rmtree(tmp_path / "store")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
