@@ -165,6 +165,8 @@ class Evaluation:
     images: Positive | None = None  # per domain; None: all
     every: Positive = 4000  # the last iteration is always scored
     selection: Selection = "last"
+    # A class that is predicted and that no label of a domain holds: left out of the mean, or 0 (MMSegmentation)
+    absent_classes: Literal["skip", "zero"] = "skip"
 
     @model_validator(mode="after")
     def _check(self) -> "Evaluation":

@@ -160,7 +160,7 @@ OTHER = {  # another legal value of each setting
     "data.source": "synthia", "data.targets": ["acdc"], "data.train_images": 5, "data.crop": [256, 256],
     "data.scales": [1.0, 2.0], "data.resize": "ratio", "data.base": [1024, 2048], "data.pad": "mean", "data.batch_size": 2, "training.iterations": 10, "training.lr": 1e-3,
     "training.weight_decay": 0.1, "training.weight_decay_end": 0.0, "training.power": 1.0, "training.warmup": 5,
-    "training.schedule": "mmengine",
+    "training.schedule": "mmengine", "evaluation.absent_classes": "zero",
     "training.warmup_start": 1e-6, "training.decay_queries": False, "training.accumulate": 2, "training.compile": True,
     "training.ema_start": 4, "training.ema_momentum": 0.5, "evaluation.scales": [0.5, 1.0], "evaluation.flip": True,
     "resources.activation_checkpointing": True, "training.start": "0123456789abcdef",
