@@ -1,8 +1,8 @@
 """The weights that a Mask2Former head starts from: mmdet's rules, or transformers'.
 
 Rules of mmdet 3.3.0 (Mask2FormerHead.init_weights, MSDeformAttnPixelDecoder.init_weights), mmcv 2
-(MultiScaleDeformableAttention.init_weights) and mmengine 0.10.7 (caffe2_xavier_init), which the released configs of
-RecycleLoRA, SoMA and Rein train with; and of transformers 5.23 (Mask2FormerPreTrainedModel._init_weights)."""
+(MultiScaleDeformableAttention.init_weights) and mmengine 0.10.7 (caffe2_xavier_init), which the released configs
+train with; and of transformers 5.23 (Mask2FormerPreTrainedModel._init_weights)."""
 
 import math
 from typing import Literal
