@@ -93,6 +93,6 @@ def _print_classes(scored: list[Scored]) -> None:
         table = Table("IoU %", title=space.name, box=SIMPLE_HEAD, pad_edge=False)
         for each in inside:
             table.add_column(each.data.domain, justify="right")
-        for cls in space.classes:
+        for cls in inside[0].common.scored:
             table.add_row(cls, *(f"{100 * each.iou[cls]:.2f}" if cls in each.iou else "" for each in inside))
         CONSOLE.print(table)
