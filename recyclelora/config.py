@@ -60,6 +60,7 @@ class Head:
     decoder_ffn: Positive = 2048
     attention_heads: Positive = 8
     points: Positive = 12544  # sampled for the mask losses and the matching cost
+    start: Literal["mmdet", "transformers"] = "mmdet"  # whose rules the weights start by; the released code's: mmdet
 
     @model_validator(mode="after")
     def _check(self) -> "Head":
@@ -124,6 +125,7 @@ class Training:
     weight_decay: NotNegative = 0.05
     weight_decay_end: NotNegative = 1e-5
     power: NotNegative = 0.9
+    schedule: Literal["plain", "mmengine"] = "plain"  # mmengine, as the released code: each span one iteration shorter
     warmup: Natural = 0
     warmup_start: Annotated[Above0, Field(le=1)] | None = None  # share of the rate; None: 1e-2, or no warm-up
     decay_queries: Bool = True  # weight decay of the head's query features; SoMA: false
@@ -163,6 +165,8 @@ class Evaluation:
     images: Positive | None = None  # per domain; None: all
     every: Positive = 4000  # the last iteration is always scored
     selection: Selection = "last"
+    # A class that is predicted and that no label of a domain holds: left out of the mean, or 0 (MMSegmentation)
+    absent_classes: Literal["skip", "zero"] = "skip"
 
     @model_validator(mode="after")
     def _check(self) -> "Evaluation":

@@ -58,7 +58,19 @@ def test_a_class_counts_where_the_drawn_images_hold_it() -> None:
     totals = [np.tensordot(often, run, 1) for often in counts]
     held = {int((total.sum(1) > 0).sum()) for total in totals}
     assert held >= {3, 4}, "the draws are to differ in the classes that they hold"
-    assert _miou(counts, run) == pytest.approx([miou(torch.from_numpy(total)) for total in totals], abs=1e-12)
+    for absent in ("skip", "zero"):
+        expected = [miou(torch.from_numpy(total), absent) for total in totals]  # type: ignore[arg-type]
+        assert _miou(counts, run, absent) == pytest.approx(expected, abs=1e-12)  # type: ignore[arg-type]
+        wide = np.concatenate([run, np.ones((12, 4, 1), run.dtype)], axis=2)  # predictions that no label can have
+        totals_wide = [np.tensordot(often, wide, 1) for often in counts]
+        expected = [miou(torch.from_numpy(total), absent) for total in totals_wide]  # type: ignore[arg-type]
+        assert _miou(counts, wide, absent) == pytest.approx(expected, abs=1e-12)  # type: ignore[arg-type]
+    assert (_miou(counts, run) > _miou(counts, run, "zero")).any()
+
+
+def test_the_interval_follows_the_convention() -> None:
+    a, b = runs(2)
+    assert bootstrap_images(a, b, absent="zero") != bootstrap_images(a, b, absent="skip") == bootstrap_images(a, b)
 
 
 def test_draws_are_of_as_many_images_each_as_likely() -> None:

@@ -235,7 +235,8 @@ def test_train_evaluate_predict(desk: Desk, capfd: pytest.CaptureFixture[str]) -
     found = json.loads(capfd.readouterr().out)
     record = json.loads((desk.folder / "results" / "trials" / fingerprint / "record.json").read_text())
     assert found["metrics"]["miou/scenes-night"] == pytest.approx(record["metrics"]["miou/scenes-night"])
-    assert found["protocol"] == "fit in 56x42, window 56x42 stride 56x42" and found["label_mapping"] == {}
+    assert found["protocol"] == ("fit in 56x42, window 56x42 stride 56x42; mIoU: a class that no label of a domain holds "
+                                 "is not counted") and found["label_mapping"] == {}
     night = found["domains"]["scenes-night"]
     assert night["split"] == "val" and night["images"] == 2 and night["label_space"] == "cityscapes19"
     assert night["miou"] == pytest.approx(sum(night["iou"].values()) / len(night["iou"]))

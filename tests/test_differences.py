@@ -2,18 +2,23 @@
 
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.spaces.statement import Statement
+from recyclelora.tables.bootstrap import bootstrap_images
 from recyclelora.tables.cells import group
 from recyclelora.tables.comparisons import compare
 from recyclelora.tables.differences import tabulate_differences
 from recyclelora.tables.sheet import Number, Sheet
 from recyclelora.tables.statistics import detectable_difference
+from recyclelora.training import metrics
+from recyclelora.training.metrics import Absent
 from recyclelora.trials.record import Record
 from tests.ablation import TARGETS, noisy, ordinary, planned, record, scored
 
@@ -131,6 +136,64 @@ def test_the_interval_over_images_is_that_of_drawing_them_by_hand() -> None:
     assert entry.value == pytest.approx(100 * statistics.fmean(
         own[b.fingerprint] - own[a.fingerprint] for a in plan for b in plan
         if a.cell == "a" and b.cell == "b" and a.seed == b.seed))
+
+
+def lopsided(seeds: int = 2) -> tuple[list[PlannedCell], list[Record], Matrices]:
+    """As `drawn`, but one image in twelve decides: draws without it are far from those with it, on one side."""
+    plan, records, confusions = drawn(seeds, images=12)
+    for each, made in zip(plan, records, strict=True):
+        for number, domain in enumerate(TARGETS):
+            some = np.tile(np.array([[60, 40], [40, 60]]), (12, 1, 1))
+            if each.cell == "b":
+                some[0] += np.array([[4000, 0], [0, 9000]]) * (number + 1)
+                some[1 + each.seed] += np.array([[0, 30], [0, 0]])
+            confusions[each.fingerprint][domain] = some
+            made.metrics[f"miou/{domain}"] = miou(some.sum(0))
+        made.metrics[MEAN] = statistics.fmean(made.metrics[f"miou/{domain}"] for domain in TARGETS)
+    return plan, records, confusions
+
+
+def by_hand(plan: list[PlannedCell], confusions: Matrices, absent: Absent = "skip") -> tuple[float, float, float]:
+    """Cell b minus cell a in points, and how far the bounds lie below and above it: each bound adds up the distances of
+    its own side, over domains that have images of their own (MOVER)."""
+    points, below, above = [], 0.0, 0.0
+    for domain in TARGETS:
+        ones, others = ([confusions[each.fingerprint][domain] for each in plan if each.cell == cell] for cell in "ba")
+        scores = [[metrics.miou(torch.from_numpy(some.sum(0)), absent) for some in side] for side in (ones, others)]
+        point = statistics.fmean(one - other for one, other in zip(*scores, strict=True))
+        low, high = bootstrap_images(ones, others, absent=absent)
+        points, below, above = [*points, point], below + (point - low) ** 2, above + (high - point) ** 2
+    return 100 * statistics.fmean(points), 100 * math.sqrt(below) / len(TARGETS), 100 * math.sqrt(above) / len(TARGETS)
+
+
+def test_the_bounds_of_the_interval_over_images_are_not_swapped() -> None:
+    plan, records, confusions = lopsided()
+    entry, mirrored = (column(tabulate_differences("s", group("s", plan, records), Statement(baseline=baseline), confusions),
+                              f"{MEAN} images")[cell] for baseline, cell in ("ab", "ba"))
+    mean, below, above = by_hand(plan, confusions)
+    assert below > 1.5 * above or above > 1.5 * below, "the sides are to differ"
+    assert isinstance(entry, Number) and isinstance(mirrored, Number)
+    assert (entry.low, entry.high) == pytest.approx((mean - below, mean + above))
+    assert (mirrored.low, mirrored.high) == pytest.approx((-entry.high, -entry.low))
+
+
+@pytest.mark.parametrize("absent", ["skip", "zero"])
+def test_the_interval_over_images_counts_absent_classes_as_the_runs_did(absent: Absent) -> None:
+    plan, records, confusions = drawn()
+    for each in plan:
+        for domain, some in confusions[each.fingerprint].items():
+            confusions[each.fingerprint][domain] = wide = np.pad(some, ((0, 0), (0, 1), (0, 1)))
+            wide[::2, 0, 2] += 3 * (each.cell == "b")  # a third class, predicted by one cell and labelled nowhere
+    found = []
+    for each, made in zip(plan, records, strict=True):
+        scores = {f"miou/{domain}": metrics.miou(torch.from_numpy(some.sum(0)), absent)
+                  for domain, some in confusions[each.fingerprint].items()}
+        found.append(replace(made, config={**made.config, "evaluation.absent_classes": absent},
+                             metrics={**made.metrics, **scores, MEAN: statistics.fmean(scores.values())}))
+    entry = column(tabulate_differences("s", group("s", plan, found), Statement(), confusions), f"{MEAN} images")["b"]
+    mean, below, above = by_hand(plan, confusions, absent)
+    assert isinstance(entry, Number)
+    assert (entry.value, entry.low, entry.high) == pytest.approx((mean, mean - below, mean + above))
 
 
 @pytest.mark.parametrize("wrong", ["a run", "a domain", "images", "classes"])

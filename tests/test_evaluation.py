@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recyclelora.adapters.lora import adapter_parameters
 from recyclelora.data.datasets import Sample
-from recyclelora.data.labels import CAMVID11, CITYSCAPES19, Common, LabelSpace, common_space
+from recyclelora.data.labels import CAMVID11, CITYSCAPES19, Common, Grouping, LabelSpace, common_space
 from recyclelora.training import evaluation
 from recyclelora.training.evaluation import (
     ImageResult,
@@ -406,6 +406,32 @@ def test_summaries_are_by_domain_and_leave_out_what_is_not_counted() -> None:
     assert list(scores) == ["day", "night"] and scores["day"].miou == 1.0
     assert scores["night"].iou == pytest.approx({"road": 4 / 6, "sky": 0.5})
     assert scores["night"].miou == pytest.approx((4 / 6 + 0.5) / 2)
+
+
+def test_summaries_count_absent_classes_as_asked() -> None:
+    """A class that is only predicted: 0, and a part of the mean, where MMSegmentation's rule is asked for; one that is
+    neither labelled nor predicted is in no mean."""
+    night = torch.tensor([[4, 0, 1, 0], [2, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    classes = ("road", "sky", "train", "bus")
+    skip, zero = (summarise([ImageResult("0", "night", night)], classes, absent)["night"] for absent in ("skip", "zero"))
+    assert list(skip.iou) == ["road", "sky"] and zero.iou == {**skip.iou, "train": 0.0}
+    assert zero.miou == pytest.approx(skip.miou * 2 / 3) and zero.chance == skip.chance
+
+
+@pytest.mark.parametrize("absent", ["skip", "zero"])
+def test_predictions_without_counterpart_are_wrong_and_no_class(absent: str) -> None:
+    """A Cityscapes model sees a car where the labels, which have no word for cars, say track."""
+    wild = LabelSpace("wild", ("track", "bush"), ((0, 0, 0), (1, 1, 1)), (Grouping("cityscapes19", (
+        ("road", "track"), ("vegetation", "bush"))),))
+    seen = [CITYSCAPES19.classes.index(name) for name in ("road", "car", "vegetation")]
+    sample = Sample(np.repeat(np.array([seen], dtype=np.uint8)[..., None] * 10, 3, axis=2),
+                    np.array([[0, 0, 1]], dtype=np.uint8), "wild", "0")
+    common = common_space(CITYSCAPES19, wild)
+    assert common.scored == ("track", "bush") and len(common.space.classes) == 3
+    results = scan(Seer(19), [sample], common=common, window=(1, 3), stride=(1, 3))
+    assert results[0].confusion.tolist() == [[1, 0, 1], [0, 1, 0]]
+    scores = summarise(results, common.scored, absent)["wild"]  # type: ignore[arg-type]
+    assert scores.iou == {"track": 0.5, "bush": 1.0} and scores.miou == 0.75
 
 
 def test_a_domain_without_labels_has_no_score() -> None:

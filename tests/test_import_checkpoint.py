@@ -133,6 +133,7 @@ def test_recyclelora_stays_adapters(case: dict[str, Any], dinov2_small: Path, ca
     assert model.config.adapter.alpha == case.get("alpha", 1.0)
     assert ("merged weights" if case.get("merged") else "are residuals") in " ".join(notes)
     assert model.space.name == "cityscapes19" and model.config.evaluation.stride == (43, 43)
+    assert model.config.evaluation.absent_classes == "zero", "as MMSegmentation, which these codes test with"
 
 
 @torch.no_grad()

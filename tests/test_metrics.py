@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recyclelora.training.metrics import chance, confusion_matrix, iou_per_class, miou
-from tests.literal_metrics import literal_confusion, literal_iou
+from tests.literal_metrics import literal_confusion, literal_iou, mmseg_iou, mmseg_miou
 
 CLASSES = 4
 Pixels = list[tuple[int, int]]  # (label, prediction)
@@ -31,6 +31,32 @@ def test_counts_and_iou_equal_the_literal_twin(seed: int) -> None:
     assert confusion.tolist() == literal_confusion(label, prediction, CLASSES)
     for ours, literal in zip(iou_per_class(confusion).tolist(), literal_iou(label, prediction, CLASSES), strict=True):
         assert math.isnan(ours) if literal is None else ours == pytest.approx(literal, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_absent_classes_as_zero_are_mmsegs_arithmetic(seed: int) -> None:
+    pairs = draw(seed)
+    label, prediction = zip(*pairs, strict=True)
+    confusion = counted(pairs)
+    theirs = mmseg_iou(label, prediction, CLASSES)
+    assert iou_per_class(confusion, "zero").tolist() == pytest.approx(theirs, abs=1e-12, nan_ok=True)
+    assert miou(confusion, "zero") == pytest.approx(mmseg_miou(label, prediction, CLASSES), abs=1e-12, nan_ok=True)
+
+
+def test_the_two_conventions_differ_by_the_classes_that_are_only_predicted() -> None:
+    """19 classes, of which the labels hold 16, and the three others are predicted: 16/19 of the mean."""
+    rng = random.Random(0)
+    labels = [rng.randrange(16) for _ in range(4000)]
+    guesses = [label if rng.random() < 0.6 else rng.randrange(19) for label in labels]
+    confusion = confusion_matrix(torch.tensor(labels), torch.tensor(guesses), 19)
+    assert miou(confusion, "zero") == pytest.approx(mmseg_miou(labels, guesses, 19), abs=1e-12)
+    assert miou(confusion, "zero") == pytest.approx(miou(confusion) * 16 / 19, abs=1e-12)
+
+
+@pytest.mark.parametrize("absent", ["skip", "zero"])
+def test_columns_beyond_the_rows_cost_and_are_no_class(absent: str) -> None:
+    confusion = torch.tensor([[3, 0, 1], [0, 2, 0]])  # one pixel predicted as what no label can be
+    assert iou_per_class(confusion, absent).tolist() == [0.75, 1.0]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -155,6 +155,28 @@ def mmengine(total: int, power: float, warmup: int, first: float) -> list[float]
     return rates
 
 
+@pytest.mark.parametrize(("total", "warmup", "first"), [
+    (40_000, 0, 1e-2), (40_000, 1500, 1e-2), (40_000, 10_000, 1e-6), (20, 4, 1e-2), (2, 0, 0.5)])
+def test_the_schedule_of_mmengine_is_mmengines(total: int, warmup: int, first: float) -> None:
+    schedule = Schedule(total, 0.9, warmup=warmup, warmup_start=first, counting="mmengine")
+    ours = [poly_lr(t, schedule) for t in range(total)]
+    assert ours == pytest.approx(mmengine(total, 0.9, warmup, first), abs=1e-9)
+    assert ours[-1] == poly_lr(total, schedule) == 0
+
+
+def test_a_span_of_one_iteration_is_as_plain() -> None:
+    schedule = Schedule(3, warmup=1, warmup_start=0.5, counting="mmengine")
+    assert [poly_lr(t, schedule) for t in range(3)] == [0.5, 1, 0]
+    assert poly_lr(0, Schedule(1, counting="mmengine")) == 1
+
+
+def test_the_optimiser_gets_the_counting_asked_for() -> None:
+    optimiser = build_optimiser(groups_of(tiny_segmentor(), **RATES))
+    plain, mmengine_like = (apply_schedule(optimiser, 10, Schedule(10, counting=counting))
+                            for counting in ("plain", "mmengine"))  # type: ignore[arg-type]
+    assert set(mmengine_like.values()) == {0.0} and min(plain.values()) > 0
+
+
 @pytest.mark.parametrize(("warmup", "first"), [(0, 1e-2), (1500, 1e-2), (10000, 1e-6)])
 def test_the_learning_rate_is_mmengines_but_for_one_iteration(warmup: int, first: float) -> None:
     """Where the closed form is held against the code of the publications: GTAV's, SoMA's from Cityscapes, and ACDC's."""

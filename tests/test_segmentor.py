@@ -166,8 +166,8 @@ def test_scores_are_those_of_transformers() -> None:
         assert (ours.argmax(0) == theirs["segmentation"]).float().mean() > 0.9999
 
 
-def test_the_head_is_initialised_as_transformers_does() -> None:
-    shape = replace(TINY, hidden=64, queries=40, pixel_ffn=128, decoder_ffn=128)
+def test_the_head_starts_as_transformers_does_where_that_is_asked_for() -> None:
+    shape = replace(TINY, hidden=64, queries=40, pixel_ffn=128, decoder_ffn=128, start="transformers")
     segmentor = tiny_segmentor(shape)
     theirs = twin_parameters(Mask2FormerForUniversalSegmentation(transformers_twin(segmentor).config))  # as it comes
     compared = 0

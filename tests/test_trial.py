@@ -16,6 +16,7 @@ from recyclelora.data.datasets import open_domain
 from recyclelora.data.labels import CITYSCAPES19, common_space
 from recyclelora.errors import InputError
 from recyclelora.training.checkpoint import CURRENT
+from recyclelora.training.evaluation import ImageResult
 from recyclelora.training.metrics import miou
 from recyclelora.trials import analysis_files, build, scores
 from recyclelora.trials.artifacts import load_model
@@ -24,7 +25,7 @@ from recyclelora.trials.label_mapping import Scoring, read_scoring
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.protocol import protocol
 from recyclelora.trials.record import Record
-from recyclelora.trials.scores import predict_image
+from recyclelora.trials.scores import _describe, predict_image
 from recyclelora.trials.trial import Progress, read_record, run
 from recyclelora.writing import UNFINISHED
 from tests import trees
@@ -61,7 +62,8 @@ def test_a_record_holds_what_a_table_needs(whole: tuple[Record, Paths, list[Prog
         assert 0 < metrics[f"chance/{domain}"] < 0.2
     per_rank = 12 * (384 + 1152 + 384 + 384 + 384 + 1536 + 1536 + 384)
     assert metrics["params/adapter"] == 6 * per_rank < metrics["params/trainable"]
-    assert record.tags["protocol"] == "fit in 56x42, window 56x42 stride 56x42, val split (source: val), 2 images a domain"
+    assert record.tags["protocol"] == ("fit in 56x42, window 56x42 stride 56x42, val split (source: val), 2 images a domain; "
+                                       "mIoU: a class that no label of a domain holds is not counted")
     assert record.tags["selection"] == "last" and record.tags["label_space"] == "cityscapes19"
     assert read_scoring(record.tags) == Scoring(
         dict.fromkeys(("source", "scenes-night", "scenes-fog"), "cityscapes19"), {})
@@ -179,10 +181,24 @@ def test_protocols_are_named(tmp_path: Path, cache: Path) -> None:
     named = tiny(evaluation__size="half", data__source="gtav", data__targets=["cityscapes", "bdd100k"],
                  evaluation__scales=[0.5, 1.0, 1.75], evaluation__flip=True)
     assert protocol(named) == ("each domain in its size of half, window 56x42 stride 56x42, at 0.5 1 1.75 times "
-                               "that size and mirrored, val split (source: val), 2 images a domain")
+                               "that size and mirrored, val split (source: val), 2 images a domain; mIoU: a class that no "
+                               "label of a domain holds is not counted")
+    zero = protocol(tiny(evaluation__absent_classes="zero"))
+    assert zero.endswith("mIoU: a class that no label of a domain holds counts as 0 where it is predicted (MMSegmentation)")
     with pytest.raises(InputError, match="evaluation.size: half has no size for scenes-day, only for cityscapes") as caught:
         build.check(tiny(evaluation__size="half"), paths_at(tmp_path, cache))
     assert caught.value.key == "evaluation.size"
+
+
+def test_the_counting_of_absent_classes_reaches_the_metrics() -> None:
+    common = common_space(CITYSCAPES19, CITYSCAPES19)
+    confusion = torch.zeros(19, 19, dtype=torch.int64)
+    confusion[0, :3] = torch.tensor([5, 2, 1])
+    results = [ImageResult("0", "scenes-night", confusion)]
+    skip, zero = (_describe(results, common, "night", tiny(evaluation__absent_classes=absent))
+                  for absent in ("skip", "zero"))
+    assert skip["miou/night"] == skip["iou/night/road"] == 5 / 8 == 3 * zero["miou/night"]
+    assert zero["iou/night/sidewalk"] == zero["iou/night/building"] == 0 and "iou/night/sidewalk" not in skip
 
 
 def test_size_scales_and_mirroring_reach_the_evaluation(cache: Path) -> None:

@@ -41,6 +41,11 @@ class Common(NamedTuple):
     source_lut: NDArray[np.uint8]
     target_lut: NDArray[np.uint8]
 
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The classes that a mean IoU may count: all but NO_COUNTERPART, which is the last where it is one."""
+        return tuple(name for name in self.space.classes if name != NO_COUNTERPART)
+
 
 def _space(name: str, groups: Mapping[str, Mapping[str, str]] | None = None, **colours: str) -> LabelSpace:
     """Classes in train id order, each with its colour in hexadecimal; `_` in a keyword stands for a space."""

@@ -63,7 +63,7 @@ def _scores(facts: Facts) -> str:
     if "miou/target_mean" in record.metrics:
         lines.append(f"| mean of the targets | {_percent(record, 'miou/target_mean')} | |")
     lines += ["", f"One run (seed {facts.config['seed']}, {record.iteration} iterations): it says nothing of how much "
-              "another seed would differ. mIoU counts the classes that occur in a domain's labels; chance is the "
+              "another seed would differ. Chance is the "
               "better of guessing uniformly and always saying the one best class.", ""]
     known = {**facts.tags, **record.tags}
     for what, tag in (("Protocol", "protocol"), ("Selection", "selection"), ("Scored in", "label_space"),

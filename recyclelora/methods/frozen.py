@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from recyclelora.fields import settings
-from recyclelora.methods.method import Method
+from recyclelora.methods.method import PYRAMID, Difference, Method
 from recyclelora.training.groups import Group
 
 if TYPE_CHECKING:
@@ -26,3 +26,6 @@ class Frozen(Method):
 
     def groups(self, vit: "nn.Module") -> dict[str, Group]:
         return {}
+
+    def differences(self) -> tuple[Difference, ...]:
+        return (PYRAMID,)

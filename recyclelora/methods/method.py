@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from recyclelora.fields import Needs
 from recyclelora.training.groups import Group
@@ -13,6 +13,23 @@ if TYPE_CHECKING:  # reading a config must not wait for torch: methods import it
 
 # Formats of `recyclelora export` in which a ViT stands alone.
 PLAIN_VIT = ("peft", "timm")
+
+
+class Difference(NamedTuple):
+    """Something that is done otherwise here than in the code that a publication released. `size`: how much it changes,
+    where that is known."""
+
+    what: str
+    ours: str
+    theirs: str
+    size: str
+
+
+# Of a ViT whose features reach the head alone, without queries made of tokens.
+PYRAMID = Difference(
+    "feature pyramid", "each level resized from its own block",
+    "the same since Rein's 7be549e; its first release (29755d4) resized the maps of strides 8 and 32 from that of "
+    "stride 4", "not known")
 
 
 class Method:
@@ -47,6 +64,11 @@ class Method:
 
     def check_head(self, queries: int) -> None:
         """Raises InputError, with the key under `adapter.`, where the method cannot serve a head of so many queries."""
+
+    def differences(self) -> tuple[Difference, ...]:
+        """What is known to be done otherwise than in the released code of the method; the rest of a trial is listed in
+        `trials/fidelity.py`."""
+        return ()
 
     def queries(self, vit: "nn.Module") -> "Callable[[], Tensor] | None":
         """What computes the positions of the head's queries, (queries, width), where the method makes them."""

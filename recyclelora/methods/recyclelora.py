@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from recyclelora.errors import InputError
 from recyclelora.fields import Above0, Natural, Needs, NotNegative, Role, complete, is_, settings
-from recyclelora.methods.method import Method, copy_parameters
+from recyclelora.methods.method import Difference, Method, copy_parameters
 from recyclelora.training.groups import Group
 
 if TYPE_CHECKING:
@@ -74,6 +74,11 @@ class RecycleLoRA(Method):
         if not self.roles or len(set(self.roles)) < len(self.roles):
             raise InputError("name each role once, and at least one", key="roles")
         return self
+
+    def differences(self) -> tuple[Difference, ...]:
+        return (Difference("frozen weights after an evaluation", "the same, bit for bit",
+                           "the adapters added and subtracted again, in place, at each evaluation",
+                           "rounding of float32, once for each evaluation"),)
 
     def attach(self, vit: "nn.Module", *, cache: Path | None, seed: int, head_width: int) -> int:
         from recyclelora.adapters.lora import adapt

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from recyclelora.errors import InputError
 from recyclelora.fields import Above0, Bool, Int, NotNegative, Positive, settings
-from recyclelora.methods.method import Method, copy_parameters
+from recyclelora.methods.method import PYRAMID, Difference, Method, copy_parameters
 from recyclelora.training.groups import Group
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class Rein(Method):
         if self.link and self.tokens != queries:
             raise InputError(f"{self.tokens} tokens cannot make the {queries} queries of head.queries; give both the "
                              "same number, or adapter.link: false", key="tokens")
+
+    def differences(self) -> tuple[Difference, ...]:
+        return () if self.link else (PYRAMID,)
 
     def attach(self, vit: "nn.Module", *, cache: Path | None, seed: int, head_width: int) -> int:
         from recyclelora.adapters.rein_tokens import attach_rein

@@ -14,6 +14,8 @@ from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerTransformerModule,
 )
 
+from recyclelora.models.head_start import Start, draw_start
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeadShape:
@@ -33,6 +35,7 @@ class HeadShape:
     mask_weight: float = 5.0
     dice_weight: float = 5.0
     no_object_weight: float = 0.1
+    start: Start = "mmdet"  # of the weights, see head_start
 
 
 SMALL = HeadShape(hidden=64, queries=20, pixel_layers=2, pixel_ffn=128, decoder_layers=3, decoder_ffn=128, points=512)
@@ -48,7 +51,7 @@ class Predictions(NamedTuple):
 
 
 class Mask2FormerHead(nn.Module):
-    """Four maps at strides 4, 8, 16, 32 -> Predictions. Initialised as transformers does, from torch's seed alone."""
+    """Four maps at strides 4, 8, 16, 32 -> Predictions. Its start depends on torch's seed alone."""
 
     def __init__(self, *, in_channels: Sequence[int], num_classes: int, shape: HeadShape) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class Mask2FormerHead(nn.Module):
         self.class_predictor = nn.Linear(shape.hidden, num_classes + 1)
         # Not by subclassing: transformers 5.23 skips, in classes that are not its own, the initialisation of every
         # module that holds no parameter itself, which is that of the attention and of the decoder layers.
-        self.apply(Mask2FormerPreTrainedModel(config)._init_weights)
+        draw_start(self, shape.start, Mask2FormerPreTrainedModel(config))
 
     def train(self, mode: bool = True) -> "Mask2FormerHead":
         """Training mode would change one thing, as dropout is 0: a check after each pixel decoder layer that makes the

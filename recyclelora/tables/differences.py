@@ -16,6 +16,7 @@ from recyclelora.tables.measures import POINTS, TARGET_MEAN, domains_of, recorde
 from recyclelora.tables.results_table import runs_of
 from recyclelora.tables.sheet import Column, Entry, Number, Sheet, SheetRow
 from recyclelora.tables.statistics import detectable_difference, evidence, mean_sd
+from recyclelora.training.metrics import Absent
 from recyclelora.trials.record import Record
 
 Confusions = Mapping[str, Mapping[str, NDArray[Any]]]  # fingerprint -> domain -> (images, classes, classes)
@@ -68,11 +69,17 @@ def _over_images(cell: Cell, baseline: Cell, domains: Sequence[str], confusions:
         alike = len({each.shape for each in (*ones, *others)}) == 1
         if math.isnan(points) or not alike or len(ones) + len(others) < 2 * len(seeds):
             return None
-        low, high = bootstrap_images(ones, others)
+        low, high = bootstrap_images(ones, others, absent=_absent(cell, seeds))
         below, above = below + (points - low) ** 2, above + (high - points) ** 2
     mean, count = _mean_difference(own, other, seeds), len(domains)
     return Number(POINTS * mean, low=POINTS * (mean - math.sqrt(below) / count),
                   high=POINTS * (mean + math.sqrt(above) / count), signed=True) if seeds and domains else None
+
+
+def _absent(cell: Cell, seeds: Sequence[int]) -> Absent:
+    """How its runs count absent classes: all runs of a table alike, as that is part of the protocol."""
+    told = {cell.finished[seed].config.get("evaluation.absent_classes", "skip") for seed in seeds}
+    return "zero" if told == {"zero"} else "skip"
 
 
 def _mean_difference(a: Mapping[int, float], b: Mapping[int, float], seeds: Sequence[int]) -> float:

@@ -1,7 +1,6 @@
 """A trained segmentor on labelled images: sliding windows, one confusion matrix per image (the authors' code)."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -18,11 +17,12 @@ from recyclelora.data.datasets import LabelledImages, Sample
 from recyclelora.data.labels import Common, Image, Label, Size
 from recyclelora.data.transforms import normalise
 from recyclelora.models.segmentor import Segmentor
-from recyclelora.training.metrics import chance, confusion_matrix, iou_per_class, miou
+from recyclelora.training.metrics import Absent, chance, confusion_matrix, iou_per_class, miou
 
 
 class ImageResult(NamedTuple):
-    """What one image adds to its domain: int64 (C, C) pixel counts, rows are labels; on the CPU."""
+    """What one image adds to its domain: int64 pixel counts, a row for each class that is scored, a column for each of
+    the common space: as many, or one more where predictions may have no counterpart; on the CPU."""
 
     name: str
     domain: str
@@ -30,7 +30,7 @@ class ImageResult(NamedTuple):
 
 
 class DomainScores(NamedTuple):
-    """Fractions in [0, 1] over all images of a domain; a class that its labels do not hold is not in `iou`."""
+    """Fractions in [0, 1] over all images of a domain; a class that is not counted is not in `iou`."""
 
     miou: float
     iou: dict[str, float]
@@ -77,7 +77,7 @@ def evaluate(segmentor: Segmentor, data: LabelledImages, inference: Inference, *
                 label = torch.from_numpy(sample.label).to(device)
                 confusion = confusion_matrix(from_target[label.long()], to_common[prediction.long()],
                                              len(common.space.classes))
-                yield ImageResult(sample.name, sample.domain, confusion.cpu())
+                yield ImageResult(sample.name, sample.domain, confusion[:len(common.scored)].cpu())
 
 
 def predict(segmentor: Segmentor, image: Image, inference: Inference, *, device: torch.device,
@@ -92,12 +92,14 @@ def predict(segmentor: Segmentor, image: Image, inference: Inference, *, device:
     return prediction
 
 
-def summarise(results: Iterable[ImageResult], classes: Sequence[str]) -> dict[str, DomainScores]:
-    """Scores by domain, from the summed confusion matrices of its images. `classes` names those of the common space."""
-    totals: dict[str, Tensor] = defaultdict(lambda: torch.zeros(len(classes), len(classes), dtype=torch.int64))
+def summarise(results: Iterable[ImageResult], classes: Sequence[str],
+              absent: Absent = "skip") -> dict[str, DomainScores]:
+    """Scores by domain, from the summed confusion matrices of its images. `classes` names the rows of these; `absent`
+    says whether one of them counts that a domain's labels do not hold."""
+    totals: dict[str, Tensor] = {}
     for result in results:
-        totals[result.domain] += result.confusion
-    return {domain: _score(confusion, classes) for domain, confusion in totals.items()}
+        totals[result.domain] = totals.get(result.domain, 0) + result.confusion
+    return {domain: _score(confusion, classes, absent) for domain, confusion in totals.items()}
 
 
 def windows(size: Size, window: Size, stride: Size) -> list[tuple[int, int]]:
@@ -191,10 +193,10 @@ def _scaled(size: Size, scale: float) -> Size:
     return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
 
-def _score(confusion: Tensor, classes: Sequence[str]) -> DomainScores:
-    by_name = zip(classes, iou_per_class(confusion).tolist(), strict=True)
+def _score(confusion: Tensor, classes: Sequence[str], absent: Absent) -> DomainScores:
+    by_name = zip(classes, iou_per_class(confusion, absent).tolist(), strict=True)
     counted = {name: iou for name, iou in by_name if not math.isnan(iou)}
-    return DomainScores(miou(confusion), counted, chance(confusion))
+    return DomainScores(miou(confusion, absent), counted, chance(confusion))
 
 
 def _groups(data: LabelledImages, count: Callable[[Size], int], batch: int) -> Iterator[list[Sample]]:

@@ -1,9 +1,27 @@
-"""From label and prediction to IoU. A confusion matrix counts pixels: rows are labels, columns are predictions."""
+"""From label and prediction to IoU. A confusion matrix counts pixels: rows are labels, columns are predictions. Columns
+beyond the rows are predictions that no label can have: wrong wherever they are, and no class of a mean."""
+
+from typing import Any, Literal, TypeVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 IGNORE = 255  # the label of pixels that are not scored
+
+Absent = Literal["skip", "zero"]
+ABSENT: dict[Absent, str] = {  # the convention in words, for whoever prints a number that was taken by it
+    "skip": "a class that no label of a domain holds is not counted",
+    "zero": "a class that no label of a domain holds counts as 0 where it is predicted (MMSegmentation)"}
+Counts = TypeVar("Counts", Tensor, NDArray[Any])
+
+
+def is_counted(labelled: Counts, predicted: Counts, absent: Absent) -> Counts:
+    """Which classes are in a mean IoU, of the pixels labelled as each and predicted as each (of the labelled ones); any
+    shape. The one place that knows the convention: "skip" counts a class that is labelled somewhere; "zero" also one
+    that is only predicted, whose IoU then is 0, as MMSegmentation does, which leaves out nothing but a union of 0."""
+    union = labelled + predicted
+    return labelled > 0 if absent == "skip" else union > 0
 
 
 def confusion_matrix(label: Tensor, prediction: Tensor, num_classes: int) -> Tensor:
@@ -20,19 +38,18 @@ def confusion_matrix(label: Tensor, prediction: Tensor, num_classes: int) -> Ten
     return confusion
 
 
-def iou_per_class(confusion: Tensor) -> Tensor:
-    """Intersection over union of each class (classes,), float64; nan where the class is not counted.
+def iou_per_class(confusion: Tensor, absent: Absent = "skip") -> Tensor:
+    """Intersection over union of each class (classes,), float64; nan where the class is not counted (`is_counted`).
 
-    A class is counted when the labels hold it: one that they do not hold is no 0, even if it was predicted somewhere.
-    Those false positives still cost, as misses of the classes they were put on."""
+    False positives of a class that is not counted still cost, as misses of the classes they were put on."""
     hits = confusion.diagonal().double()
-    labelled, predicted = confusion.sum(1), confusion.sum(0)
-    return torch.where(labelled > 0, hits / (labelled + predicted - hits), torch.nan)
+    labelled, predicted = confusion.sum(1), confusion.sum(0)[:len(confusion)]
+    return torch.where(is_counted(labelled, predicted, absent), hits / (labelled + predicted - hits), torch.nan)
 
 
-def miou(confusion: Tensor) -> float:
+def miou(confusion: Tensor, absent: Absent = "skip") -> float:
     """Mean IoU over the counted classes; nan when no pixel was labelled."""
-    return float(iou_per_class(confusion).nanmean())
+    return float(iou_per_class(confusion, absent).nanmean())
 
 
 def chance(confusion: Tensor) -> float:
@@ -41,7 +58,9 @@ def chance(confusion: Tensor) -> float:
     With p_c the share of labelled pixels of class c, over the K counted classes, the better of
     - always predicting the commonest class: max(p) / K;
     - predicting one of the K at random, each as likely: mean of p_c / (K p_c + 1 - p_c), since K T of N pixels hit
-      N p_c / K and the union holds N p_c + N / K - N p_c / K. (A ratio of expectations: exact as N grows.)"""
+      N p_c / K and the union holds N p_c + N / K - N p_c / K. (A ratio of expectations: exact as N grows.)
+
+    Neither predicts a class that is not labelled, so that both conventions for absent classes give the same."""
     labelled = confusion.sum(1).double()
     share = labelled[labelled > 0] / labelled.sum()
     if not len(share):

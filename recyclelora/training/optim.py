@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ class Schedule(NamedTuple):
     weight_decay_end: float = 1e-5
     warmup: int = 0
     warmup_start: float = 1e-2
+    counting: Literal["plain", "mmengine"] = "plain"  # of the iterations of the two spans
 
 
 def parameter_groups(segmentor: Segmentor, of_vit: Mapping[str, Group], *, lr: float, weight_decay: float,
@@ -59,16 +60,21 @@ def build_optimiser(groups: list[dict[str, Any]]) -> torch.optim.AdamW:
 
 
 def poly_lr(t: int, schedule: Schedule) -> float:
-    """Share of the full learning rate after `t` of `total` iterations: (1 - t/total)^power (the authors' code).
+    """Share of the full learning rate after `t` of `total` iterations: (1 - t/total)^power.
 
     With a warm-up, linear from `warmup_start` over the first `warmup` iterations, and the polynomial runs over the rest
-    (SoMA's code: 1e-2 over 1,500, or 1e-6 over 10,000). MMEngine, which both use, counts each of the two spans one
-    iteration shorter: its warm-up is ahead by less than 1/warmup of the full rate, its polynomial behind by at most
-    span^-power (7e-5 of 40,000), and its very last iteration runs at 0."""
-    total, power, _, warmup, warmup_start = schedule
+    (SoMA's code: 1e-2 over 1,500, or 1e-6 over 10,000).
+
+    `counting` "mmengine" is what MMEngine makes of the released configs: each of the two spans counts one iteration
+    less, so that the warm-up reaches the full rate, and the polynomial 0, in the last iteration of its span. (Its
+    warm-up is ahead of the plain one by less than 1/warmup of the full rate, its polynomial behind by at most
+    span^-power, 7e-5 of 40,000 iterations; the last iteration changes nothing.) A span of one iteration is as plain:
+    MMEngine's warm-up of one would never end."""
+    total, power, _, warmup, warmup_start, counting = schedule
+    less = 1 if counting == "mmengine" else 0
     if t < warmup:
-        return warmup_start + (1 - warmup_start) * t / warmup
-    return float((1 - (t - warmup) / (total - warmup)) ** power)
+        return warmup_start + (1 - warmup_start) * t / max(1, warmup - less)
+    return float(max(0.0, 1 - (t - warmup) / max(1, total - warmup - less)) ** power)
 
 
 def weight_decay_at(t: int, total: int, start: float, end: float = 1e-5) -> float:

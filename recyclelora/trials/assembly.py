@@ -89,7 +89,7 @@ def schedule_of(config: Config) -> Schedule:
     """The configured schedule in the optimiser's terms."""
     settings = config.training
     return Schedule(settings.iterations, settings.power, settings.weight_decay_end, settings.warmup,
-                    1.0 if settings.warmup_start is None else settings.warmup_start)
+                    1.0 if settings.warmup_start is None else settings.warmup_start, settings.schedule)
 
 
 def update_of(config: Config) -> Update:

@@ -218,7 +218,7 @@ def head_shape(config: Config) -> HeadShape:
     return HeadShape(
         hidden=head.width, queries=head.queries, pixel_layers=head.pixel_layers, pixel_ffn=head.pixel_ffn,
         decoder_layers=head.decoder_layers, decoder_ffn=head.decoder_ffn, heads=head.attention_heads,
-        points=head.points)
+        points=head.points, start=head.start)
 
 
 def recipe(config: Config) -> Recipe:

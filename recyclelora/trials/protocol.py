@@ -2,6 +2,7 @@
 
 from recyclelora.config import Config
 from recyclelora.data.labels import Common, LabelSpace, common_space
+from recyclelora.training.metrics import ABSENT
 from recyclelora.trials.build import Domains
 
 
@@ -19,7 +20,12 @@ def protocol(config: Config) -> str:
     """How the numbers of a trial were taken, in one line; numbers of two protocols are never put in one table."""
     evaluation = config.evaluation
     images = "all images" if evaluation.images is None else f"{evaluation.images} images a domain"
-    return f"{view(config)}, {evaluation.split} split (source: val), {images}"
+    return f"{view(config)}, {evaluation.split} split (source: val), {images}; {counting(config)}"
+
+
+def counting(config: Config) -> str:
+    """Which classes are in a mean IoU, in words."""
+    return f"mIoU: {ABSENT[config.evaluation.absent_classes]}"
 
 
 def view(config: Config) -> str:

@@ -49,7 +49,7 @@ def score_finally(segmentor: Segmentor, config: Config, domains: Domains, device
         common = commons(domains)[name]
         results = list(_evaluate(segmentor, config, data, common, device))
         kept[name] = torch.stack([result.confusion for result in results])
-        metrics |= _describe(results, common, name)
+        metrics |= _describe(results, common, name, config)
         _draw_panel(segmentor, config, data, common, device, folder / "panels" / f"{name}.png")
     write_tensors(kept, folder / "confusions.safetensors")
     return _with_mean(metrics)
@@ -59,12 +59,12 @@ def evaluate_domain(segmentor: Segmentor, config: Config, data: LabelledImages, 
                     name: str,
                     watch: Callable[[Iterator[ImageResult]], Iterable[ImageResult]] = iter) -> dict[str, float]:
     """Metrics of one domain by the protocol of the config. `watch` sees the result of each image as it comes."""
-    return _describe(watch(_evaluate(segmentor, config, data, common, device)), common, name)
+    return _describe(watch(_evaluate(segmentor, config, data, common, device)), common, name, config)
 
 
-def _describe(results: Iterable[ImageResult], common: Common, name: str) -> dict[str, float]:
-    """`miou/<domain>`, `chance/<domain>` and `iou/<domain>/<class>` of the classes that occur."""
-    (scores,) = summarise(results, common.space.classes).values()
+def _describe(results: Iterable[ImageResult], common: Common, name: str, config: Config) -> dict[str, float]:
+    """`miou/<domain>`, `chance/<domain>` and `iou/<domain>/<class>` of the classes that are counted."""
+    (scores,) = summarise(results, common.scored, config.evaluation.absent_classes).values()
     iou = {f"iou/{name}/{cls.replace(' ', '_')}": value for cls, value in scores.iou.items()}
     return {f"miou/{name}": scores.miou, f"chance/{name}": scores.chance, **iou}
 

@@ -12,14 +12,14 @@ from recyclelora.data.labels import Common, common_space
 from recyclelora.trials.device import choose_device
 from recyclelora.trials.label_mapping import describe, scoring_of
 from recyclelora.trials.paths import Paths
-from recyclelora.trials.protocol import view
+from recyclelora.trials.protocol import counting, view
 from recyclelora.verbs.console import CONSOLE, paths_of, watched
 from recyclelora.verbs.model_folders import find_model
 from recyclelora.verbs.progress import fingerprint_of
 
 
 class Scored(NamedTuple):
-    """Scores of one domain, as fractions. `iou` has the classes that its labels contain."""
+    """Scores of one domain, as fractions. `iou` has the classes that are counted."""
 
     data: DomainData
     common: Common
@@ -38,15 +38,16 @@ def evaluate(given: argparse.Namespace) -> int:
     for data, common in zip(opened, commons, strict=True):
         found = _score(model, data, common)
         metrics |= found
-        iou = {cls: found[key] for cls in common.space.classes
+        iou = {cls: found[key] for cls in common.scored
                if (key := f"iou/{data.domain}/{cls.replace(' ', '_')}") in found}
         scored.append(Scored(data, common, found[f"miou/{data.domain}"], found[f"chance/{data.domain}"], iou))
+    said = f"{view(model.config)}; {counting(model.config)}"
     scoring = scoring_of(model.space, {data.domain: data.space for data in opened})
     if given.json:
         domains = {each.data.domain: {"split": each.data.split, "images": len(each.data), "miou": each.miou,
                                       "chance": each.chance, "label_space": each.common.space.name, "iou": each.iou,
                                       "data_fingerprint": fingerprint_of(each.data, paths)} for each in scored}
-        print(json.dumps({"model": model.fingerprint, "protocol": view(model.config), "domains": domains,
+        print(json.dumps({"model": model.fingerprint, "protocol": said, "domains": domains,
                           "label_mapping": scoring.maps, "metrics": metrics}, indent=1))
         return 0
     _print(scored)
@@ -56,7 +57,7 @@ def evaluate(given: argparse.Namespace) -> int:
     for domain, space in scoring.spaces.items():
         by_space.setdefault(space, []).append(domain)
     CONSOLE.print(f"Model {model.fingerprint}, trained on {model.config.data.source} in {model.space.name}.\n"
-                  f"Protocol: {view(model.config)}.\nLabel space: {describe(by_space, scoring.maps)}.", highlight=False)
+                  f"Protocol: {said}.\nLabel space: {describe(by_space, scoring.maps)}.", highlight=False)
     return 0
 
 
@@ -81,7 +82,7 @@ def _print(scored: list[Scored]) -> None:
         table.add_column(column, justify="right")
     for each in scored:
         table.add_row(each.data.domain, each.data.split, str(len(each.data)), f"{100 * each.miou:.2f}",
-                      f"{100 * each.chance:.2f}", f"{len(each.iou)} of {len(each.common.space.classes)}")
+                      f"{100 * each.chance:.2f}", f"{len(each.iou)} of {len(each.common.scored)}")
     CONSOLE.print(table)
 
 
@@ -92,6 +93,6 @@ def _print_classes(scored: list[Scored]) -> None:
         table = Table("IoU %", title=space.name, box=SIMPLE_HEAD, pad_edge=False)
         for each in inside:
             table.add_column(each.data.domain, justify="right")
-        for cls in space.classes:
+        for cls in inside[0].common.scored:
             table.add_row(cls, *(f"{100 * each.iou[cls]:.2f}" if cls in each.iou else "" for each in inside))
         CONSOLE.print(table)

@@ -12,11 +12,13 @@ from recyclelora.data.datasets import DOMAINS
 from recyclelora.data.labels import CITYSCAPES19, LabelSpace
 from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.errors import Absent
+from recyclelora.methods.method import Difference
 from recyclelora.settings import Settings
 from recyclelora.spaces.statement import Target
 from recyclelora.training.optim import poly_lr, weight_decay_at
 from recyclelora.trials.assembly import groups_of, schedule_of
 from recyclelora.trials.build import all_parts, open_domains
+from recyclelora.trials.fidelity import differences
 from recyclelora.trials.paths import Paths
 from recyclelora.verbs.data_preparation import is_slow
 
@@ -59,6 +61,11 @@ class Preview:
     scored: Evaluations
     targets: tuple[Target, ...] = ()
     unknown: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """From the released code, as far as they are known."""
+        return differences(self.config)
 
 
 def describe(settings: Settings, paths: Paths, targets: Sequence[Target] = (),
@@ -121,7 +128,8 @@ def to_plain(trial: Preview) -> dict[str, Any]:
             "needs": {**trial.needs._asdict(), "memory_bytes": trial.needs.memory_bytes,
                       "estimated_hours": dict(hours_of(trial)),
                       "evaluation": {**trial.scored._asdict(), "estimated_hours": dict(evaluation_hours_of(trial))}},
-            "targets": [target._asdict() for target in trial.targets], "unknown": dict(trial.unknown)}
+            "targets": [target._asdict() for target in trial.targets], "unknown": dict(trial.unknown),
+            "differences": [each._asdict() for each in trial.differences]}
 
 
 def moments_of(trial: Preview) -> Iterator[dict[str, float]]:

@@ -17,7 +17,7 @@ def print_trial(trial: Preview, *, as_json: bool) -> int:
         print(json.dumps(to_plain(trial), indent=1))
         return 0
     print_config(trial.config, trial.settings, as_json=False)
-    for table in (_groups(trial), _schedule(trial), _data(trial), _needs(trial), _targets(trial)):
+    for table in (_groups(trial), _schedule(trial), _data(trial), _needs(trial), _targets(trial), _differences(trial)):
         if table.row_count:
             CONSOLE.print(table)
     if trial.absent:
@@ -95,6 +95,13 @@ def _targets(trial: Preview) -> Table:
     table = _table("published", "metric", "mIoU %", "tier", "read in")
     for target in trial.targets:
         table.add_row(target.metric, f"{target.value:.2f}", target.tier, target.source)
+    return table
+
+
+def _differences(trial: Preview) -> Table:
+    table = _table("known differences from the released code", "what", "here", "there", "size")
+    for each in trial.differences:
+        table.add_row(*each)
     return table
 
 
