@@ -138,4 +138,4 @@ def test_one_place_reads_pickles() -> None:
                    for node in ast.walk(ast.parse(path.read_text())))
 
     readers = [path.relative_to(ROOT).as_posix() for path in (ROOT / "recyclelora").rglob("*.py") if calls(path)]
-    assert readers == ["recyclelora/models/pickles.py"]
+    assert readers == ["recyclelora/exchange/pickles.py"]
