@@ -88,8 +88,8 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path, *, patience: float | None = None) -> Iterator[None]:
-    """Hold the lock file `path` alone, among processes and threads. The folder is made if there is none; the file
-    stays, since removing it would split those who wait, and the system frees the lock of a process that dies.
+    """Hold the lock file `path` alone, among processes and threads. The folder is made if there is none; the file is
+    removed afterwards, and the system frees the lock of a process that dies.
 
     Waits `patience` seconds (None: for ever) for another holder, then raises Busy. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
