@@ -103,7 +103,7 @@ def test_the_file_says_what_it_is_and_holds_little(tmp_path: Path) -> None:
     assert header["fingerprint"] == "0123456789abcdef" and settings["base"] == digest == base_digest(vit)
     assert {key: settings[key] for key in ("format", "init", "main_rank", "sub_rank", "main_end", "sub_end", "alpha",
                                            "scaling")} == {
-        "format": 1, "init": "rrqr", "main_rank": 4, "sub_rank": 2, "main_end": "minor", "sub_end": "major",
+        "format": 2, "init": "rrqr", "main_rank": 4, "sub_rank": 2, "main_end": "minor", "sub_end": "major",
         "alpha": 2.0, "scaling": "shared"}
     tensors = load_file(path)
     assert set(trained(vit)) < set(tensors) and len(tensors) == 2 * len(trained(vit))
@@ -157,7 +157,7 @@ def replace_by_a_checkpoint(path: Path) -> None:
 
 
 def change_the_format(path: Path) -> None:
-    save_file(load_file(path), path, {"recyclelora": json.dumps({"format": 2})})
+    save_file(load_file(path), path, {"recyclelora": json.dumps({"format": 1})})
 
 
 def remove(path: Path) -> None:
@@ -166,8 +166,8 @@ def remove(path: Path) -> None:
 
 @pytest.mark.parametrize(("damage", "said"), [
     (truncate, "cannot be read as safetensors"), (flip_a_bit, "damaged since it was written"),
-    (scribble, "cannot be read as safetensors"), (replace_by_a_checkpoint, "not an adapter file of format 1"),
-    (change_the_format, "not an adapter file of format 1"), (remove, "cannot be read")])
+    (scribble, "cannot be read as safetensors"), (replace_by_a_checkpoint, "not an adapter file of format 2"),
+    (change_the_format, "not an adapter file of format 2"), (remove, "cannot be read")])
 def test_a_damaged_or_foreign_file_is_refused(damage: Callable[[Path], None], said: str, tmp_path: Path) -> None:
     path = tmp_path / "adapter.safetensors"
     saved(path)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recyclelora.adapters.cache import Factorisation
-from recyclelora.adapters.lowrank import lowrank
+from recyclelora.adapters.directions import lowrank
 from recyclelora.adapters.tensor_files import combined_digest, tensor_digest
 
 

@@ -25,6 +25,7 @@ from recyclelora.models import pyramid
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
 from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.trials.artifacts import BACKBONE, Model, load_model
+from recyclelora.trials.stated import known_settings
 from tests.foreign_layouts import checkpoint
 
 SIDE = 64  # 4x4 patches of 16
@@ -440,3 +441,47 @@ def test_the_verb_and_what_takes_its_model(dinov2_small: Path, cache: Path, tmp_
     monkeypatch.chdir(tmp_path)
     Path("results/imported/best").rename("moved")
     assert main(["predict", "moved", "street.png", "--out", "drawn"]) == 0
+
+
+@torch.no_grad()
+def test_what_a_checkpoint_does_not_say_is_unknown_everywhere(dinov2_small: Path, cache: Path, tmp_path: Path, capsys: Any,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default of config.py is no fact about a model that somebody else trained."""
+    import json
+
+    monkeypatch.setenv("RECYCLELORA_CACHE", str(cache))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    theirs = with_head(plain(dinov2_small))
+    torch.save(checkpoint(theirs.vit.state_dict(), theirs.head.state_dict()), "best.pth", _use_new_zipfile_serialization=False)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 96, 3), dtype=np.uint8)).save("street.png")
+    assert main(["import", "best.pth", "--out", "model"]) == 0
+    assert "not verified: torch's old format, which has no checksums" in " ".join(capsys.readouterr().out.split())
+    model = load_model(tmp_path / "model", cache)
+    stated = known_settings(model.config, model.stated)
+    assert stated["backbone.name"] == "dinov2_small" and stated["head.queries"] == 6 and stated["data.crop"] == [64, 64]
+    assert not {"data.source", "data.targets", "seed", "training.lr", "training.iterations", "evaluation.size"} & stated.keys()
+
+    assert main(["evaluate", "model", "scenes-day", "--images", "1", "--split", "val"]) == 0
+    assert main(["predict", "model", "street.png", "--out", "drawn"]) == 0
+    out = capsys.readouterr().out
+    assert "source unknown, in cityscapes19" in out and "gtav" not in out
+    assert main(["evaluate", "model", "scenes-day", "--images", "1", "--split", "val", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["source"] is None
+
+    assert main(["show", "model/config.yaml"]) == 0
+    shown = {line.split("│")[1].strip(): line for line in capsys.readouterr().out.splitlines() if line.count("│") > 2}
+    assert all("unknown" in shown[key] and "not stated by the import" in shown[key] for key in ("data.source", "seed", "training.lr"))
+    assert "dinov2_small" in shown["backbone.name"] and not any("gtav" in line or "default" in line for line in shown.values())
+    assert main(["show", "model/config.yaml", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["config"].keys() == stated.keys() and "data.source" in told["unknown"]
+
+    assert main(["export", "model", "--to", "timm", "--out", "out"]) == 0
+    card, about = Path("out/README.md").read_text(), json.loads(Path("out/model.json").read_text())
+    assert "Source unknown: imported from a checkpoint" in card and "an image was taken at a size that is unknown" in card
+    assert "What is not given here is not known." in card and about["size"] == "unknown"
+    for default in ("gtav", "GTAV", "cityscapes,", "bdd100k", "training.", "40000", "seed"):
+        assert default not in card, default
+    settings = Path("out/config.yaml").read_text()
+    assert "gtav" not in settings and "training" not in settings and "backbone.name: dinov2_small" in settings

@@ -14,7 +14,8 @@ from scipy.linalg import qr
 from torch import Tensor, nn
 
 from recyclelora.adapters.adapter_error import AdapterError
-from recyclelora.adapters.lowrank import Directions, lowrank, pivoted_qr, q_columns
+from recyclelora.adapters.directions import Directions, lowrank
+from recyclelora.adapters.factorisations import pivoted_qr, q_columns
 from tests.literal_adapter import literal_rrqr, literal_svd
 
 SHAPES = {"tall": (48, 20), "wide": (20, 48), "square": (32, 32), "row": (1, 9), "column": (9, 1)}

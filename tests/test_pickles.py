@@ -3,8 +3,10 @@
 import ast
 import collections
 import os
+import pickle
 import sys
 import types
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from recyclelora.errors import InputError
 from recyclelora.exchange.pickles import Discarded, read_checkpoint
@@ -119,17 +122,102 @@ def test_no_checkpoint(content: object, complaint: str, tmp_path: Path) -> None:
 def test_no_file_of_torch(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(100)}, tmp_path / "whole.pth")
     whole = (tmp_path / "whole.pth").read_bytes()
-    for name, content in {"text": b"hello world", "empty": b"", "short": whole[:300], "cut": whole[:-40]}.items():
+    for name, content, said in (
+            ("text", b"hello world", r"not a checkpoint of torch: it is a text \('hello world'\)"),
+            ("empty", b"", "not a checkpoint of torch: it is empty; copy it anew"),
+            ("short", whole[:300], "not a checkpoint of torch, or cut short"),
+            ("cut", whole[:-40], "not a checkpoint of torch, or cut short"),
+            ("bytes", bytes(range(128, 256)) * 9, "not a checkpoint of torch: cut short, or of another program"),
+            ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a pointer of Git LFS")):
         (tmp_path / f"{name}.pth").write_bytes(content)
-        with pytest.raises(InputError, match="not a checkpoint of torch, or cut short"):
+        with pytest.raises(InputError, match=said):
             read_checkpoint(tmp_path / f"{name}.pth")
     with pytest.raises(InputError, match="no such file"):
         read_checkpoint(tmp_path / "absent.pth")
     with pytest.raises(InputError, match="a folder; expected a .pth file"):
         read_checkpoint(tmp_path)
     (tmp_path / "x.safetensors").write_bytes(b"hello world")
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="cannot be read as safetensors: it is a text"):
         read_checkpoint(tmp_path / "x.safetensors")
+
+
+def record_of(path: Path, name: str) -> tuple[int, int]:
+    """Where the bytes of a record lie in an archive: (begin, end)."""
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo(name)
+    head = path.read_bytes()[entry.header_offset: entry.header_offset + 30]
+    begin = entry.header_offset + 30 + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+    return begin, begin + entry.file_size
+
+
+@pytest.mark.parametrize("record", ["whole/data.pkl", "whole/data/0", "whole/data/1", "whole/version"])
+def test_one_flipped_bit_is_noticed_and_its_record_named(record: str, tmp_path: Path) -> None:
+    path = tmp_path / "whole.pth"
+    torch.save({"decode_head.a": torch.ones(100), "b": torch.arange(4.0)}, path)
+    assert read_checkpoint(path).doubt == ""
+    begin, end = record_of(path, record)
+    content = bytearray(path.read_bytes())
+    content[(begin + end) // 2] ^= 1  # of a float, a low bit: still a number
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"whole.pth: its record {record} is not what was written .*copy it anew"):
+        read_checkpoint(path)
+
+
+def test_any_flipped_bit_is_noticed_or_harmless(tmp_path: Path) -> None:
+    """One in each byte of a small archive: refused in one line, or the same tensors come out."""
+    path = tmp_path / "whole.pth"
+    torch.save({"a": torch.arange(5.0)}, path)
+    whole, refused = path.read_bytes(), 0
+    for at in range(0, len(whole), 7):
+        content = bytearray(whole)
+        content[at] ^= 16
+        path.write_bytes(content)
+        try:
+            assert torch.equal(read_checkpoint(path).tensors["a"], torch.arange(5.0)), at
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error) and str(error).startswith(f"{path}: ")
+    assert refused > len(whole) // 70
+
+
+def test_what_cannot_be_verified_says_so(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert "old format, which has no checksums" in read_checkpoint(tmp_path / "old.pth").doubt
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"a": torch.ones(2)}, tmp_path / "without.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert "written without checksums" in read_checkpoint(tmp_path / "without.pth").doubt
+    save_file({"a": torch.ones(2)}, tmp_path / "x.safetensors")
+    assert "safetensors has no checksums" in read_checkpoint(tmp_path / "x.safetensors").doubt
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_bare_pickle_is_named_as_one(protocol: int, tmp_path: Path) -> None:
+    path = tmp_path / "state.pth"
+    path.write_bytes(pickle.dumps({"state_dict": {"a": [1.0, 2.0]}}, protocol=protocol))
+    with pytest.raises(InputError, match=r"a bare pickle, not written by torch\.save; .*write its tensors with torch.save") as error:
+        read_checkpoint(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_bare_pickle_with_code_is_not_run(tmp_path: Path) -> None:
+    for protocol in (0, 2, 4):
+        (tmp_path / "evil.pth").write_bytes(pickle.dumps(attacks(tmp_path / "ran")["os.system"], protocol=protocol))
+        with pytest.raises(InputError, match="a bare pickle"):
+            read_checkpoint(tmp_path / "evil.pth")
+        assert not (tmp_path / "ran").exists()
+
+
+def test_other_archives_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "arrays.npz", a=np.ones(2))
+    (tmp_path / "arrays.npz").rename(tmp_path / "arrays.pth")
+    with pytest.raises(InputError, match=r"a zip archive, but not one of torch\.save \(it holds a\.npy\)"):
+        read_checkpoint(tmp_path / "arrays.pth")
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "script.pth")
+    with pytest.raises(InputError, match=r"a TorchScript program \(torch\.jit\.save\), which can run code"):
+        read_checkpoint(tmp_path / "script.pth")
 
 
 def test_one_place_reads_pickles() -> None:
@@ -138,4 +226,4 @@ def test_one_place_reads_pickles() -> None:
                    for node in ast.walk(ast.parse(path.read_text())))
 
     readers = [path.relative_to(ROOT).as_posix() for path in (ROOT / "recyclelora").rglob("*.py") if calls(path)]
-    assert readers == ["recyclelora/models/pickles.py"]
+    assert readers == ["recyclelora/exchange/pickles.py"]

@@ -1,24 +1,22 @@
-"""A weight matrix -> an adapter. Needs torch, scipy and safetensors only: this folder can be taken alone."""
+"""A weight matrix -> an adapter. Needs torch, scipy, safetensors and filelock only: this folder can be taken alone,
+with `recyclelora/writing.py`.
 
-from recyclelora.adapters.adapter_error import AdapterError
-from recyclelora.adapters.adapter_files import load_adapter, save_adapter, save_peft
-from recyclelora.adapters.diagnostics import DEFINITIONS, back_at_start, measure, measure_model, summarise
-from recyclelora.adapters.lora import (
-    Adaptation,
-    DualLoRALinear,
-    adapt,
-    adapted_layers,
-    adapter_parameters,
-    base_digest,
-    merge,
-    merged,
-)
-from recyclelora.adapters.lowrank import ENDS, INITS, Directions, Factors, lowrank
-from recyclelora.adapters.rein_tokens import Reins, attach_rein, load_rein, rein_parameters, reins_of, save_rein
-from recyclelora.adapters.roles import EVERY_LINEAR, ROLES, Target, linears, select
+Nothing is loaded before it is asked for, so that readers of settings get the names of `init_names` without torch."""
 
-__all__ = ["DEFINITIONS", "ENDS", "EVERY_LINEAR", "INITS", "ROLES", "Adaptation", "AdapterError", "Directions",
-           "DualLoRALinear", "Factors", "Reins", "Target", "adapt", "adapted_layers", "adapter_parameters",
-           "attach_rein", "back_at_start", "base_digest", "linears", "load_adapter", "load_rein", "lowrank",
-           "measure", "measure_model", "merge", "merged", "rein_parameters", "reins_of", "save_adapter", "save_peft",
-           "save_rein", "select", "summarise"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recyclelora.adapters.library import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if not name.startswith("_"):
+        library = import_module("recyclelora.adapters.library")
+        if name in library.__all__:
+            return getattr(library, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(import_module("recyclelora.adapters.library").__all__)

@@ -9,29 +9,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from recyclelora.adapters.adaptation import Adaptation
 from recyclelora.adapters.adapter_error import AdapterError
-from recyclelora.adapters.lora import WHICH, Adaptation, Which, adapted_layers, base_digest, install
-from recyclelora.adapters.lowrank import Factors
+from recyclelora.adapters.inits import Factors, find_init
+from recyclelora.adapters.layer import WHICH, Which
+from recyclelora.adapters.lora import adapted_layers, base_digest, install
 from recyclelora.adapters.roles import linears
 from recyclelora.adapters.tensor_files import read_described, write_described, write_tensors
+from recyclelora.adapters.wrappers import check_unwrapped
 from recyclelora.writing import write_text
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def save_adapter(vit: nn.Module, path: Path | str, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write the adapters of `vit` alone: per layer the factors as they are and as they started; in the header how it
-    was adapted, the sha256 of the base it belongs to, and `metadata`. Raises AdapterError for a plain model."""
+    was adapted, the sha256 of the base it belongs to, and `metadata`. Raises AdapterError for a plain or wrapped
+    model."""
     settings = asdict(_adaptation(vit))
     del settings["separated"]
+    row = find_init(settings["init"])
     tensors: dict[str, Tensor] = {}
     for name, layer in adapted_layers(vit).items():
         for which in WHICH:
-            now, start = layer.factors(which), layer.start[which]
+            now = layer.factors(which)
             if now is not None:
+                start = row.compact(layer.start[which])
                 tensors |= {f"{name}.lora_a_{which}": now.a, f"{name}.lora_b_{which}": now.b,
-                            f"{name}.start_a_{which}": start.a.argmax(1) if settings["init"] == "rrqr" else start.a,
-                            f"{name}.start_b_{which}": start.b}
+                            f"{name}.start_a_{which}": start.a, f"{name}.start_b_{which}": start.b}
     write_described(tensors, Path(path), {**settings, "format": _FORMAT}, metadata)
 
 
@@ -44,7 +49,9 @@ def read_adapter(path: Path | str) -> dict[str, Tensor]:
 def load_adapter(vit: nn.Module, path: Path | str) -> None:
     """Adapt the plain `vit` from a file of `save_adapter`: forward passes are those of the saved model, bit for bit.
 
-    Raises AdapterError for a file that is not one, is damaged or belongs to another base."""
+    Raises AdapterError, and leaves the model as it was, for a file that is not one, is damaged or belongs to another
+    base, and for a wrapped model."""
+    check_unwrapped(vit)
     if adapted_layers(vit):
         raise AdapterError("the model is adapted already; merge it first, or build another")
     settings, tensors = _read(path)
@@ -54,8 +61,8 @@ def load_adapter(vit: nn.Module, path: Path | str) -> None:
         raise AdapterError(f"{path}: belongs to base {str(adaptation.base)[:12]}, this model is {str(base)[:12]}; "
                            "build it with the weights the adapter was trained on")
     names = dict.fromkeys(key.rpartition(".")[0] for key in tensors)
-    starts = {target.name: {which: start_of(tensors, target.name, target.module.weight.shape, which) for which in WHICH}
-              for target in linears(vit) if target.name in names}
+    starts = {target.name: {which: start_of(tensors, target.name, target.module.weight.shape, which, adaptation.init)
+                            for which in WHICH} for target in linears(vit) if target.name in names}
     install(vit, starts, adaptation)
     with torch.no_grad():
         for name, parameter in vit.named_parameters():
@@ -63,13 +70,13 @@ def load_adapter(vit: nn.Module, path: Path | str) -> None:
                 parameter.copy_(tensors[name])
 
 
-def save_peft(vit: nn.Module, folder: Path) -> None:
+def save_peft(vit: nn.Module, folder: Path | str) -> None:
     """Write `folder` in PEFT's format, for `PeftModel.from_pretrained` on the plain timm model: one LoRA, scaling 1.
 
     The change to W0 is s B A minus the start's s B0 A0, so its rank is twice the total: lora_A stacks A and A0, lora_B
     s B and -s B0. Merge it after loading where timm's attention reads `qkv.weight` (EVA02 tiny and small, DINOv3): it
-    passes by PEFT's layer. Raises AdapterError for a plain model."""
-    adaptation = _adaptation(vit)
+    passes by PEFT's layer. Raises AdapterError for a plain or wrapped model."""
+    adaptation, folder = _adaptation(vit), Path(folder)
     layers = adapted_layers(vit)
     tensors: dict[str, Tensor] = {}
     for name, layer in layers.items():
@@ -96,19 +103,18 @@ def _read(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _adaptation(vit: nn.Module) -> Adaptation:
+    check_unwrapped(vit)
     adaptation = vit.__dict__.get("adaptation")
     if not isinstance(adaptation, Adaptation) or adaptation.base is None:
         raise AdapterError("the model holds no adapters to save: it is plain, merged, or on the meta device")
     return adaptation
 
 
-def start_of(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], which: Which) -> Factors:
+def start_of(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], which: Which, init: str) -> Factors:
     """The start factors in a file of one layer, whose weight has that shape (out, in); without rows and columns where
     the adapter has rank 0."""
     out_features, in_features = shape
     a, b = (tensors.get(f"{name}.start_{letter}_{which}") for letter in "ab")
     if a is None or b is None:
         return Factors(torch.empty(0, in_features), torch.empty(out_features, 0))
-    if a.ndim == 1:  # rrqr's selector, kept as the column of each row's 1: a thousandth of the bytes
-        a = torch.zeros(len(a), in_features).scatter_(1, a[:, None], 1.0)
-    return Factors(a, b)
+    return find_init(init).expand(Factors(a, b), in_features)

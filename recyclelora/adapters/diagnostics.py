@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from recyclelora.adapters.lora import WHICH, DualLoRALinear, Which, adapted_layers
+from recyclelora.adapters.layer import WHICH, DualLoRALinear, Which
+from recyclelora.adapters.lora import adapted_layers
 
 DEFINITIONS = {
     "rank_efficiency": "Effective rank over rank: exp(-sum p ln p) / r, p = sigma / sum sigma, of the singular values "

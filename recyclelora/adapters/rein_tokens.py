@@ -18,10 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from recyclelora.adapters.adapter_error import AdapterError
+from recyclelora.adapters.arguments import real, whole
 from recyclelora.adapters.lora import adapted_layers, base_digest
 from recyclelora.adapters.tensor_files import read_described, write_described
+from recyclelora.adapters.wrappers import check_unwrapped
 
-_FORMAT = "rein-1"
+_FORMAT = "rein-2"
 
 
 class Reins(nn.Module):
@@ -68,7 +70,11 @@ def attach_rein(vit: nn.Module, *, tokens: int = 100, rank: int = 16, scale: flo
     """Freeze `vit`, add `vit.reins` and let it refine the output of every block; returns the number of blocks.
 
     `query_width` None builds no link to a head. The output changes a little from the start, by about `scale`. Raises
-    AdapterError where the model is adapted already or the numbers do not fit it."""
+    AdapterError where the model is adapted already or wrapped, or the numbers (Python's, NumPy's, torch's) do not fit
+    it."""
+    check_unwrapped(vit)
+    tokens, rank, scale, seed = whole(tokens, "tokens"), whole(rank, "rank"), real(scale, "scale"), whole(seed, "seed")
+    query_width = None if query_width is None else whole(query_width, "query_width")
     if adapted_layers(vit) or reins_of(vit) is not None:
         raise AdapterError("the model is adapted already; build another")
     blocks, width, patch = _size(vit)
@@ -76,6 +82,8 @@ def attach_rein(vit: nn.Module, *, tokens: int = 100, rank: int = 16, scale: flo
         raise AdapterError(f"{tokens} tokens: Rein needs 2 or more, as the first gives nothing")
     if not 1 <= rank <= min(tokens, width):
         raise AdapterError(f"rank {rank} of {tokens} tokens {width} wide: give 1 to {min(tokens, width)}")
+    if query_width is not None and query_width < 1:
+        raise AdapterError(f"query_width {query_width}: give 1 or more, or None for no link to a head")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         reins = Reins(blocks=blocks, width=width, patch_size=patch, tokens=tokens, rank=rank, scale=scale,
@@ -100,23 +108,28 @@ def rein_parameters(vit: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
     return found
 
 
-def save_rein(vit: nn.Module, path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
+def save_rein(vit: nn.Module, path: Path | str, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write what Rein trained on the ViT's side, with the sha256 of the base it belongs to. Raises AdapterError."""
+    check_unwrapped(vit)
     reins = reins_of(vit)
     if reins is None:
         raise AdapterError("the model holds no Rein tokens to save")
     about = {**reins.settings, "format": _FORMAT, "base": base_digest(vit)}
-    write_described(reins.state_dict(), path, about, metadata)
+    write_described(reins.state_dict(), Path(path), about, metadata)
 
 
-def read_rein(path: Path) -> dict[str, Tensor]:
+def read_rein(path: Path | str) -> dict[str, Tensor]:
     """The tensors in a file of `save_rein`, by their names in `Reins`. Raises AdapterError."""
     return _read(path)[1]
 
 
-def load_rein(vit: nn.Module, path: Path) -> None:
+def load_rein(vit: nn.Module, path: Path | str) -> None:
     """Put a file of `save_rein` on the plain `vit`: forward passes are those of the saved model, bit for bit. Raises
-    AdapterError for a file that is not one, is damaged or belongs to another base."""
+    AdapterError for a file that is not one, is damaged or belongs to another base, and for a model that is adapted
+    already or wrapped."""
+    check_unwrapped(vit)
+    if adapted_layers(vit) or reins_of(vit) is not None:
+        raise AdapterError("the model is adapted already; build another")
     about, tensors = _read(path)
     if about.pop("base") != base_digest(vit):
         raise AdapterError(f"{path}: belongs to another base; build it with the weights the tokens were trained on")
@@ -125,8 +138,8 @@ def load_rein(vit: nn.Module, path: Path) -> None:
     _install(vit, reins)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    return read_described(path, _FORMAT, f"not a file of Rein tokens ({_FORMAT})")
+def _read(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    return read_described(Path(path), _FORMAT, f"not a file of Rein tokens ({_FORMAT})")
 
 
 def _install(vit: nn.Module, reins: Reins) -> None:

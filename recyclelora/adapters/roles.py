@@ -10,12 +10,14 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from torch import nn
 
 from recyclelora.adapters.adapter_error import AdapterError
+from recyclelora.adapters.arguments import whole
+from recyclelora.adapters.wrappers import check_unwrapped
 
 ROLES = ("qkv", "q", "k", "v", "proj", "fc1", "fc2")
 EVERY_LINEAR = ("qkv", "proj", "fc1", "fc2")  # the roles that cover each linear layer of every backbone
@@ -30,31 +32,29 @@ class Target(NamedTuple):
     name: str  # dotted, as in `named_modules`
     block: int  # from 0
     role: str  # of ROLES
-    module: nn.Linear
+    module: nn.Linear  # or, from `select`, what stands in its place
 
 
 def linears(vit: nn.Module) -> list[Target]:
     """Every linear layer under `blocks.`, in the model's order; heads and attention pools lie outside and are not ours.
 
-    Raises AdapterError where there is none, and for one whose role is not known: none is silently left out."""
-    targets = []
-    for name, module in vit.named_modules():
-        place = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
-        if place is None or not isinstance(module, nn.Linear):
-            continue
-        if place[2] not in _ROLE_OF:
-            raise AdapterError(f"{name}: a linear layer of unknown role; known in a block: {', '.join(_ROLE_OF)}")
-        targets.append(Target(name, int(place[1]), _ROLE_OF[place[2]], module))
+    Raises AdapterError where there is none, for one whose role is not known (none is silently left out), and for a
+    wrapped model."""
+    targets = [target for target in _places(vit) if isinstance(target.module, nn.Linear)]
     if not targets:
         raise AdapterError("no linear layer under `blocks.`: expected a timm vision transformer")
     return targets
 
 
 def select(vit: nn.Module, roles: Sequence[str] = EVERY_LINEAR, skip_blocks: int = 0) -> list[Target]:
-    """The layers of `roles`, without those of the first `skip_blocks` blocks. `qkv` takes split q, k and v too.
+    """The layers of `roles`, without those of the first `skip_blocks` blocks. `qkv` takes split q, k and v too. A layer
+    that is no nn.Linear is among them: whoever cannot use it says so.
 
     Raises AdapterError for a role that names no layer of this model or is named twice, and where no block is left."""
-    targets = linears(vit)
+    skip_blocks = whole(skip_blocks, "skip_blocks")
+    if isinstance(roles, str):
+        raise AdapterError(f"roles {roles!r}: expected several names; give ({roles!r},)")
+    targets = list(_places(vit)) or linears(vit)
     valid = [role for role in ROLES if any(_matches(target, role) for target in targets)]
     for role in roles:
         if role not in valid:
@@ -69,6 +69,27 @@ def select(vit: nn.Module, roles: Sequence[str] = EVERY_LINEAR, skip_blocks: int
                            f"choose 0 to {num_blocks - 1}")
     return [target for target in targets
             if target.block >= skip_blocks and any(_matches(target, role) for role in roles)]
+
+
+def _places(vit: nn.Module) -> Iterator[Target]:
+    """Whatever stands under a name that has a role, and every other linear layer, which is an error."""
+    check_unwrapped(vit)
+    for name, module in vit.named_modules():
+        place = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+        if place is None:
+            continue
+        if place[2] in _ROLE_OF:
+            yield Target(name, int(place[1]), _ROLE_OF[place[2]], module)  # type: ignore[arg-type]
+        elif isinstance(module, nn.Linear):
+            raise AdapterError(f"{name}: {_explain(place[2])}")
+
+
+def _explain(place: str) -> str:
+    if "_orig_mod" in place.split("."):
+        return "lies in a block wrapped by torch.compile; adapt the model first, and compile the blocks afterwards"
+    if place.endswith((".base_layer", ".lora_A", ".lora_B")) or ".lora_A." in place:
+        return "lies in a layer that PEFT wraps; take its adapters off first: model.merge_and_unload()"
+    return f"a linear layer of unknown role; known in a block: {', '.join(_ROLE_OF)}"
 
 
 def _matches(target: Target, role: str) -> bool:

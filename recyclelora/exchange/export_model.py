@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recyclelora.adapters import adapted_layers, save_peft
 from recyclelora.adapters.tensor_files import write_tensors
-from recyclelora.config import Config, flatten
+from recyclelora.config import Config
 from recyclelora.data.evaluation_sizes import size_of
 from recyclelora.documents import dump, nearest
 from recyclelora.errors import InputError
@@ -25,6 +25,7 @@ from recyclelora.models.timm_backbones import BACKBONES
 from recyclelora.trials.artifacts import CONFIG, HEAD, Model
 from recyclelora.trials.build import head_shape
 from recyclelora.trials.record import Record
+from recyclelora.trials.stated import UNKNOWN, known_settings
 
 FORMATS = ("peft", "timm", "torch", "onnx")
 PROGRAM, ONNX, CARD, PEFT, TIMM = "segmentor.pt2", "segmentor.onnx", "README.md", "peft", "timm"
@@ -67,7 +68,7 @@ def export_model(model: Model, weights: Weights, record: Record | None, tags: di
     `record` and `tags` are what is known of the run. Raises InputError, and leaves `out` as it was, where `out` is
     something else than an earlier export, and where a format does not give the model's output."""
     with replacing(out) as folder:
-        settings = {key: value for key, value in flatten(model.config).items()
+        settings = {key: value for key, value in known_settings(model.config, model.stated).items()
                     if not key.startswith("resources.") and key != "backbone.weights"}  # what is this machine's alone
         (folder / CONFIG).write_text(dump(settings))
         differences = _write_formats(model, weights, formats, folder)
@@ -175,7 +176,7 @@ def _about(model: Model, weights: Weights) -> dict[str, Any]:
                   "mean": list(row.mean), "std": list(row.std)},
         "output": {"name": graph_export.OUTPUT, "shape": ["batch", len(model.space.classes), height, width]},
         "window": [height, width], "stride": list(config.evaluation.stride),
-        "size": _fitted(config),
+        "size": _fitted(config) if "evaluation.size" in known_settings(config, model.stated) else UNKNOWN,
         "label_space": model.space.name, "classes": list(model.space.classes),
         "palette": [list(colour) for colour in model.space.palette],
     }

@@ -95,9 +95,10 @@ def _measure(checkpoint: Checkpoint, layout: Layout, given: Given, cache: Path, 
     if tokens is not None and "transformer_module.queries_embedder.weight" not in layout.head:
         shape = HeadShape(**{**vars(shape), "queries": tokens.shape[1]})
     name, patch, side = _backbone(layout, given)
-    notes = [] if "pos_embed" in layout.vit else [
-        f"holds no backbone; it is taken for {name} on patches of {patch} pixels, trained on images of {side}x{side}: "
-        "--backbone and --crop say otherwise"]
+    notes = [f"not verified: {checkpoint.doubt}"] if checkpoint.doubt else []
+    if "pos_embed" not in layout.vit:
+        notes.append(f"holds no backbone; it is taken for {name} on patches of {patch} pixels, trained on images of "
+                     f"{side}x{side}: --backbone and --crop say otherwise")
     return _Work(checkpoint, layout, given, cache, folder, name, patch, side, shape, _space_of(classes), notes)
 
 
@@ -193,7 +194,8 @@ def _adapt(work: _Work, vit: nn.Module) -> dict[str, Plain]:
     work.notes.extend([f"alpha {found.alpha:g}, ranks {main} and {sub} on {len(layers)} layers",
                        f"its frozen weights are {kind} of the pretrained ones; a residual built anew differs from "
                        f"the file's by {found.difference:.1g} at most"])
-    return {"adapter.method": "recyclelora", "adapter.main.rank": main, "adapter.sub.rank": sub,
+    return {"adapter.method": "recyclelora", "adapter.init": "rrqr", "adapter.scaling": "shared",
+            "adapter.main.rank": main, "adapter.sub.rank": sub,
             "adapter.alpha": found.alpha, "adapter.skip_blocks": min(int(name.split(".")[1]) for name in layers),
             "adapter.roles": list(dict.fromkeys(name.rpartition(".")[2] for name in layers))}
 

@@ -9,6 +9,7 @@ from recyclelora.documents import dump
 from recyclelora.exchange.loading_code import snippet
 from recyclelora.methods import METHODS
 from recyclelora.trials.record import Flat, Record
+from recyclelora.trials.stated import UNKNOWN
 
 LICENCES = {  # of data that are not downloaded, by the beginning of a domain's name
     "scenes": "rendered by this project's code, Apache-2.0",
@@ -48,8 +49,7 @@ def _title(facts: Facts) -> str:
     return (f"# {backbone['name']} segmenting {len(classes)} classes\n\n"
             f"A semantic segmentation model: the vision transformer {backbone['timm']}, {how} (Mask2Former). It gives "
             f"each pixel one of the classes of {facts.model['label_space']}: {', '.join(classes)}.\n\n"
-            f"Trained on {_names(facts.config['data.source'])}, meant for domains it has not seen. Run "
-            f"`{facts.model['fingerprint']}`.")
+            f"{_trained_on(facts)}, meant for domains it has not seen. Run `{facts.model['fingerprint']}`.")
 
 
 def _scores(facts: Facts) -> str:
@@ -58,13 +58,13 @@ def _scores(facts: Facts) -> str:
         return "## Scores\n\nThe record of the run was not with the model, so no score is stated."
     lines = ["## Scores", "", "| domain | mIoU % | chance % |", "| :-- | --: | --: |"]
     for domain in _domains(record):
-        name = f"{_names(facts.config['data.source'])} (source, val)" if domain == "source" else domain
+        name = f"{_names(facts.config.get('data.source', UNKNOWN))} (source, val)" if domain == "source" else domain
         lines.append(f"| {name} | {_percent(record, f'miou/{domain}')} | {_percent(record, f'chance/{domain}')} |")
     if "miou/target_mean" in record.metrics:
         lines.append(f"| mean of the targets | {_percent(record, 'miou/target_mean')} | |")
-    lines += ["", f"One run (seed {facts.config['seed']}, {record.iteration} iterations): it says nothing of how much "
-              "another seed would differ. Chance is the "
-              "better of guessing uniformly and always saying the one best class.", ""]
+    seed = facts.config.get("seed", UNKNOWN)
+    lines += ["", f"One run (seed {seed}, {record.iteration} iterations): it says nothing of how much another seed "
+              "would differ. Chance is the better of guessing uniformly and always saying the one best class.", ""]
     known = {**facts.tags, **record.tags}
     for what, tag in (("Protocol", "protocol"), ("Selection", "selection"), ("Scored in", "label_space"),
                       ("Data fingerprint", "data_fingerprint")):
@@ -74,14 +74,22 @@ def _scores(facts: Facts) -> str:
 
 def _origin(facts: Facts) -> str:
     backbone, config = facts.model["backbone"], facts.config
-    domains = [*str(config["data.source"]).split("+"), *_listed(config["data.targets"])]
+    domains = [*(str(config["data.source"]).split("+") if "data.source" in config else ()),
+               *_listed(config.get("data.targets", ()))]
     licences = {_licence(domain): None for domain in domains}
+    tested = f"; tested on {_names(config['data.targets']) or 'no other'}" if "data.targets" in config else ""
     lines = ["## Origin and licences", "",
              f"- Backbone: {backbone['timm']}, licence {backbone['licence'] or 'not known'}; weights sha256 "
              f"`{backbone['weights_sha256']}`, from: {backbone['weights_source']}.{_doubt(backbone)}",
-             f"- Trained on {_names(config['data.source'])}; tested on {_names(config['data.targets']) or 'no other'}.",
+             f"- {_trained_on(facts)}{tested}.",
              *(f"- {licence}." for licence in licences)]
     return "\n".join(lines)
+
+
+def _trained_on(facts: Facts) -> str:
+    if "data.source" not in facts.config:
+        return "Source unknown: imported from a checkpoint that does not say what it was trained on"
+    return f"Trained on {_names(facts.config['data.source'])}"
 
 
 def _files(facts: Facts) -> str:
@@ -127,7 +135,7 @@ def _fitted(size: Any) -> str:
 
 def _inputs(facts: Facts) -> str:
     (height, width), stride, size = facts.model["window"], facts.model["stride"], facts.model["size"]
-    first = _fitted(size)
+    first = "at a size that is unknown" if size == UNKNOWN else _fitted(size)
     return (f"Images are RGB, (batch, 3, {height}, {width}), scaled to [0, 1] and normalised by the mean and "
             f"std in `model.json`; scores are (batch, {len(facts.model['classes'])}, {height}, {width}), one map a "
             "class. They are no probabilities; the highest wins. In the evaluation an image was taken "
@@ -161,7 +169,8 @@ def _limits(facts: Facts) -> str:
 
 
 def _settings(facts: Facts) -> str:
-    return f"## Settings\n\n```yaml\n{dump(dict(facts.config)).strip()}\n```"  # type: ignore[arg-type]
+    unknown = "" if "data.source" in facts.config else "What is not given here is not known.\n\n"
+    return f"## Settings\n\n{unknown}```yaml\n{dump(dict(facts.config)).strip()}\n```"  # type: ignore[arg-type]
 
 
 def _domains(record: Record) -> list[str]:

@@ -2,17 +2,17 @@
 ever run: torch's restricted reader builds tensors, numbers, text and containers, and stops at anything else."""
 
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from recyclelora.adapters import AdapterError
+from recyclelora.adapters.tensor_files import read_tensors
 from recyclelora.errors import InputError
+from recyclelora.exchange.archives import Format, examine
 from recyclelora.models.sources import sha256_of
 
 
@@ -36,22 +36,25 @@ _REFUSED = re.compile(r"(?:GLOBAL|unrecognized function|class) <?(?:built-in fun
 
 
 class Checkpoint(NamedTuple):
-    """`tensors`: the state dict. `settings`: text of the config it was trained with, "" where the file holds none."""
+    """`tensors`: the state dict. `settings`: text of the config it was trained with, "" where the file holds none.
+    `doubt`: why damage to a value could not be noticed, "" where it would have been."""
 
     path: Path
     sha256: str
     tensors: dict[str, Tensor]
     settings: str
+    doubt: str
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """A `.pth` file of MMEngine or plain torch, or a safetensors file: a state dict at the top, or under `state_dict`.
 
     Where weights were averaged MMEngine stores the average as `state_dict` (its EMAHook swaps the two on saving), so
-    that is the one taken. Tensors may be mapped from the file. Raises InputError."""
+    that is the one taken. Tensors may be mapped from the file. The checksums of torch's archives are verified. Raises
+    InputError."""
     if not path.is_file():
         raise InputError(f"{path}: no such file" if not path.exists() else f"{path}: a folder; expected a .pth file")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    content, doubt = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: not a checkpoint: holds a {type(content).__name__}, no tensors by name")
     state, meta = content.get("state_dict", content), content.get("meta")
@@ -61,21 +64,26 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path}: not a checkpoint: holds no tensors by name, neither at its top nor in `state_dict`")
     _check_values(path, tensors)
     settings = meta.get("cfg") if isinstance(meta, Mapping) else None
-    return Checkpoint(path, sha256_of(path), tensors, settings if isinstance(settings, str) else "")
+    return Checkpoint(path, sha256_of(path), tensors, settings if isinstance(settings, str) else "", doubt)
 
 
-def _read_safetensors(path: Path) -> object:
+def _read_safetensors(path: Path) -> tuple[object, str]:
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error})") from None
+        return read_tensors(path)[0], "safetensors has no checksums, so that damage to a value cannot be noticed"
+    except AdapterError as error:
+        raise InputError(str(error)) from None
 
 
-def _read_pickle(path: Path) -> object:
+def _read_pickle(path: Path) -> tuple[object, str]:
+    try:
+        found = examine(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    doubt = "" if found is Format.VERIFIED else found.value
     inert: list[Any] = [(Discarded, name) for name in LOGS]
     try:
         with torch.serialization.safe_globals(inert):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=found is not Format.OLD), doubt
     except Exception as error:  # torch's, zip's and pickle's errors share no base class
         raise _refusal(path, str(error)) from None
 

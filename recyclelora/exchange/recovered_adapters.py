@@ -12,9 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from recyclelora.adapters.adaptation import Adaptation
 from recyclelora.adapters.adapter_error import AdapterError
-from recyclelora.adapters.lora import Adaptation, Which, adapted_layers, base_digest, install
-from recyclelora.adapters.lowrank import Factors
+from recyclelora.adapters.inits import Factors
+from recyclelora.adapters.layer import Which
+from recyclelora.adapters.lora import adapted_layers, base_digest, install
 
 TOLERANCE = 1e-6  # of a rebuilt residual, against weights of 0.01 to 1: a few float32 roundings
 _NOISE = 1e-3  # of a column's length: what may be left in the others, and how far lengths may lie apart

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 
+from recyclelora.adapters.init_names import ENDS, EVERY_INIT, NO_END
 from recyclelora.errors import InputError
 from recyclelora.fields import Above0, Natural, Needs, NotNegative, Role, complete, is_, settings
 from recyclelora.methods.method import Difference, Method, copy_parameters
@@ -16,9 +17,10 @@ from recyclelora.training.groups import Group
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Init = Literal["rrqr", "svd", "kaiming"]
-End = Literal["major", "minor"]
-_NO_END = ("kaiming",)  # inits that have no directions
+if TYPE_CHECKING:
+    Init = End = str
+else:  # what the adapters know
+    Init, End = Literal[EVERY_INIT], Literal[ENDS]
 _ALIKE = 1e-5  # of what a start took out of a weight, whose columns are 0.03 long: many float32 roundings
 
 
@@ -60,7 +62,7 @@ class RecycleLoRA(Method):
     NEEDS: ClassVar = (
         *(Needs(f"adapter.{which}.{key}", f"adapter.{which}.rank", is_(0))
           for which in ("main", "sub") for key in ("end", "lr_multiplier")),
-        *(Needs(f"adapter.{which}.end", "adapter.init", is_(*_NO_END)) for which in ("main", "sub")),
+        *(Needs(f"adapter.{which}.end", "adapter.init", is_(*NO_END)) for which in ("main", "sub")),
         Needs("adapter.alpha", "adapter.scaling", lambda value: isinstance(value, (int, float))))
 
     @model_validator(mode="after")
@@ -88,7 +90,8 @@ class RecycleLoRA(Method):
                          roles=self.roles, skip_blocks=self.skip_blocks, cache=cache, seed=seed))
 
     def groups(self, vit: "nn.Module") -> dict[str, Group]:
-        from recyclelora.adapters.lora import Which, adapter_parameters
+        from recyclelora.adapters.layer import Which
+        from recyclelora.adapters.lora import adapter_parameters
 
         # None where the rank is 0
         rates: dict[Which, float | None] = {"main": self.main.lr_multiplier, "sub": self.sub.lr_multiplier}
@@ -124,9 +127,11 @@ def _check_residuals(vit: "nn.Module", tensors: "Mapping[str, Tensor]", path: Pa
     from recyclelora.adapters.adapter_files import start_of
     from recyclelora.adapters.lora import adapted_layers
 
+    adaptation = vit.__dict__.get("adaptation")
+    init = adaptation.init if adaptation is not None else ""
     for name, layer in adapted_layers(vit).items():
         for which, now in layer.start.items():
-            before = start_of(tensors, name, layer.residual.shape, which)
+            before = start_of(tensors, name, layer.residual.shape, which, init)
             if layer.scales[which] * float((before.b @ before.a - now.b @ now.a).abs().max()) > _ALIKE:
                 raise AdapterError(f"{path}: the adapters of {name} began as others than they would here (is this "
                                    "another machine?); train both stages on one, or share its cache")

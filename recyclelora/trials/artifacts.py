@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from recyclelora.adapters import AdapterError
-from recyclelora.adapters.tensor_files import write_tensors
+from recyclelora.adapters.tensor_files import read_checked, write_checked
 from recyclelora.config import Config
 from recyclelora.data.labels import SPACES, Grouping, LabelSpace
 from recyclelora.errors import InputError
@@ -18,18 +17,22 @@ from recyclelora.models.segmentor import Segmentor
 from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.settings import read_settings
 from recyclelora.trials.build import Identity, find_weights, put_head
+from recyclelora.trials.stated import Stated, stated_by
 
 CONFIG, ADAPTER, HEAD = "config.yaml", "adapter.safetensors", "head.safetensors"
 BACKBONE = "backbone.safetensors"  # of an imported model whose backbone is its own; others name the pretrained weights
 
 
 class Model(NamedTuple):
-    """A trained model: the segmentor, the config it was trained with, and the classes it predicts."""
+    """A trained model: the segmentor, the config it was trained with, and the classes it predicts.
+
+    `stated`: the settings that are known of an imported model, whose other ones are defaults; None: all are."""
 
     segmentor: Segmentor
     config: Config
     space: LabelSpace
     fingerprint: str
+    stated: Stated = None
 
 
 def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Identity, space: LabelSpace,
@@ -40,7 +43,7 @@ def save_model(segmentor: Segmentor, folder: Path, config: Config, identity: Ide
              "label_space_classes": json.dumps(space._asdict()), **(provenance or {})}
     config.adapter.save(segmentor.vit, folder / ADAPTER, about)
     head = {name: tensor for name, tensor in segmentor.state_dict().items() if not name.startswith("vit.")}
-    write_tensors(head, folder / HEAD, about)
+    write_checked(head, folder / HEAD, about)
 
 
 def weights_of(folder: Path, config: Config, cache: Path) -> Weights:
@@ -52,13 +55,13 @@ def weights_of(folder: Path, config: Config, cache: Path) -> Weights:
 def load_model(folder: Path, cache: Path) -> Model:
     """The model in a trial's folder, its adapters in place and not merged. Raises InputError for a folder that holds no
     finished trial, and for weights, adapter or head that do not belong together."""
-    config = read_settings(folder / CONFIG).resolve()
+    settings = read_settings(folder / CONFIG)
+    config = settings.resolve()
     weights = weights_of(folder, config, cache)
     try:
-        with safe_open(folder / HEAD, "pt") as file:
-            about, head = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{folder / HEAD}: no whole head of a finished trial ({error})") from None
+        head, about = read_checked(folder / HEAD)
+    except AdapterError as error:
+        raise InputError(f"no whole head of a finished trial: {error}") from None
     if not {"weights_sha256", "fingerprint"} <= about.keys():
         raise InputError(f"{folder / HEAD}: does not tell which model it belongs to; expected what a trial left")
     if about["weights_sha256"] != weights.sha256:
@@ -73,7 +76,7 @@ def load_model(folder: Path, cache: Path) -> Model:
     space = space_of(about, folder / HEAD)
     segmentor = put_head(vit, config, len(space.classes))
     _fill_head(segmentor, head, folder / HEAD)
-    return Model(segmentor.eval(), config, space, about["fingerprint"])
+    return Model(segmentor.eval(), config, space, about["fingerprint"], stated_by(settings, about))
 
 
 def space_of(about: dict[str, str], path: Path) -> LabelSpace:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from recyclelora.adapters import AdapterError
+from recyclelora.adapters.tensor_files import read_checked
 from recyclelora.config import flatten
 from recyclelora.data.labels import LabelSpace
 from recyclelora.documents import Plain
@@ -64,7 +64,6 @@ def begin_from(segmentor: Segmentor, adapter: Method, folder: Path, *, weights_s
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{KEY}: {path}: cannot be read ({error})", key=KEY) from None
+        return read_checked(path)
+    except AdapterError as error:
+        raise InputError(f"{KEY}: {error}", key=KEY) from None

@@ -13,6 +13,7 @@ from recyclelora.trials.device import choose_device
 from recyclelora.trials.label_mapping import describe, scoring_of
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.protocol import counting, view
+from recyclelora.trials.stated import known_settings, trained_on
 from recyclelora.verbs.console import CONSOLE, paths_of, watched
 from recyclelora.verbs.model_folders import find_model
 from recyclelora.verbs.progress import fingerprint_of
@@ -47,7 +48,8 @@ def evaluate(given: argparse.Namespace) -> int:
         domains = {each.data.domain: {"split": each.data.split, "images": len(each.data), "miou": each.miou,
                                       "chance": each.chance, "label_space": each.common.space.name, "iou": each.iou,
                                       "data_fingerprint": fingerprint_of(each.data, paths)} for each in scored}
-        print(json.dumps({"model": model.fingerprint, "protocol": said, "domains": domains,
+        source = known_settings(model.config, model.stated).get("data.source")
+        print(json.dumps({"model": model.fingerprint, "source": source, "protocol": said, "domains": domains,
                           "label_mapping": scoring.maps, "metrics": metrics}, indent=1))
         return 0
     _print(scored)
@@ -56,7 +58,7 @@ def evaluate(given: argparse.Namespace) -> int:
     by_space: dict[str, list[str]] = {}
     for domain, space in scoring.spaces.items():
         by_space.setdefault(space, []).append(domain)
-    CONSOLE.print(f"Model {model.fingerprint}, trained on {model.config.data.source} in {model.space.name}.\n"
+    CONSOLE.print(f"Model {model.fingerprint}, {trained_on(model.config, model.stated)}, in {model.space.name}.\n"
                   f"Protocol: {said}.\nLabel space: {describe(by_space, scoring.maps)}.", highlight=False)
     return 0
 

@@ -8,6 +8,7 @@ from rich.table import Column, Table
 from recyclelora.config import Config, flatten
 from recyclelora.costs import requirements
 from recyclelora.settings import Settings
+from recyclelora.trials.stated import UNKNOWN, Stated, known_settings
 from recyclelora.verbs.console import CONSOLE
 from recyclelora.verbs.preview import Preview, evaluation_hours_of, hours_of, moments_of, to_plain
 
@@ -105,13 +106,18 @@ def _differences(trial: Preview) -> Table:
     return table
 
 
-def print_config(config: Config, settings: Settings, *, as_json: bool) -> int:
-    flat = flatten(config)
+def print_config(config: Config, settings: Settings, *, as_json: bool, stated: Stated = None) -> int:
+    """Each setting with its origin. Of an imported model (`stated`), what is not stated is unknown."""
+    flat, known = flatten(config), known_settings(config, stated)
     if as_json:
-        print(json.dumps({"config": flat, "origins": settings.origins}, indent=1))
+        unknown = {} if stated is None else {"unknown": [key for key in flat if key not in known]}
+        print(json.dumps({"config": known, "origins": settings.origins, **unknown}, indent=1))
         return 0
     table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"))
     for key, value in flat.items():
-        table.add_row(key, json.dumps(value), settings.origins.get(key, "default"))
+        if key in known:
+            table.add_row(key, json.dumps(value), settings.origins.get(key, "default"))
+        else:
+            table.add_row(key, UNKNOWN, "not stated by the import")
     CONSOLE.print(table)
     return 0

@@ -21,9 +21,10 @@ def run(given: argparse.Namespace) -> int:
     from recyclelora.documents import read
     from recyclelora.settings import from_document, parse_overrides
     from recyclelora.spaces.space_file import read_space
+    from recyclelora.trials.stated import is_imported
     from recyclelora.verbs.console import paths_of
     from recyclelora.verbs.preview import describe
-    from recyclelora.verbs.preview_tables import print_trial
+    from recyclelora.verbs.preview_tables import print_config, print_trial
     from recyclelora.verbs.space_preview import show_space
 
     document = read(given.file)
@@ -33,4 +34,6 @@ def run(given: argparse.Namespace) -> int:
     if given.at or given.cell:
         raise InputError(f"{given.file}: a config has neither bases nor cells; leave out --at and --cell")
     settings = from_document(document).override(overrides, "command line")
+    if is_imported(given.file.parent / "head.safetensors"):
+        return print_config(settings.resolve(), settings, as_json=given.json, stated=frozenset(settings.values))
     return print_trial(describe(settings, paths_of(given)), as_json=given.json)
