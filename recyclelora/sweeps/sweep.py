@@ -35,10 +35,14 @@ from ray.tune.search.optuna import OptunaSearch  # noqa: E402
 from recyclelora.documents import Plain  # noqa: E402
 from recyclelora.errors import InputError  # noqa: E402
 from recyclelora.settings import Settings  # noqa: E402
+from recyclelora.sockets import socket_folder  # noqa: E402
 from recyclelora.spaces.space import Asha, Knobs, Parameter, Space, suggest  # noqa: E402
 from recyclelora.trials.build import Paths  # noqa: E402
 from recyclelora.trials.record import Record  # noqa: E402
 from recyclelora.trials.trial import Progress, run  # noqa: E402
+
+# The longest of Ray's, below the folder of its sessions' folder.
+_SOCKET = len("/ray/session_2026-01-01_00-00-00_123456_1234567/sockets/plasma_store")
 
 
 class Job(NamedTuple):
@@ -83,7 +87,7 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
     warnings.filterwarnings("ignore", module="optuna")
     if address:
         _knock(address)
-    local: dict[str, Any] = {} if address else {"include_dashboard": False}
+    local: dict[str, Any] = {} if address else {"include_dashboard": False, "_temp_dir": str(_ray_folder())}
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -93,6 +97,12 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
         yield ray.cluster_resources()
     finally:
         ray.shutdown()
+
+
+def _ray_folder() -> Path:
+    """Where a private cluster keeps its sessions, with their sockets: where Ray would, unless that is too long."""
+    setting = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+    return socket_folder(_SOCKET, preferred=os.environ.get(setting, "/tmp"), setting=setting) / "ray"
 
 
 def _knock(address: str) -> None:
