@@ -224,4 +224,4 @@ def head_shape(config: Config) -> HeadShape:
 def recipe(config: Config) -> Recipe:
     """The configured augmentation in the data's terms."""
     data = config.data
-    return Recipe(data.crop, data.scales, data.resize, data.base, data.pad)
+    return Recipe(data.crop, data.scales, data.resize, data.base, data.pad, data.label_resize)
