@@ -77,7 +77,7 @@ def _digest_chunk(
 
 
 def _digest(image: Facts, label: Facts) -> str:
-    """Of the content of a pair, and of the way it is turned where it is, for it was read as it lies before."""
+    """Of the content of a pair and, where EXIF turns it, of how: read without turning it is another sample."""
     turned = (image.orientation, label.orientation)
     said = b"" if turned == (UPRIGHT, UPRIGHT) else f"turned {turned}".encode()
     return hashlib.sha256(bytes.fromhex(image.sha256) + bytes.fromhex(label.sha256) + said).hexdigest()
