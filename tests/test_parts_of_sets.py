@@ -9,6 +9,7 @@ from recyclelora import scenes
 from recyclelora.cli import main
 from recyclelora.config import flatten
 from recyclelora.data.datasets import count_of
+from recyclelora.documents import dump
 from recyclelora.settings import Settings
 from recyclelora.tables.captions import describe_origin
 from recyclelora.trials import build
@@ -50,7 +51,8 @@ def test_a_trial_records_how_many_images_it_saw_and_tables_repeat_it(tmp_path: P
 
 def test_show_says_of_how_many(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     trees.write_cityscapes(tmp_path, n=10)
-    (tmp_path / "config.yaml").write_text("data: {source: cityscapes, targets: [cityscapes], batch_size: 2}\n")
+    (tmp_path / "config.yaml").write_text(dump({**TINY, "data.source": "cityscapes", "data.targets": ["cityscapes"],
+                                                "data.train_images": None, "evaluation.images": None}))
     assert main(["show", str(tmp_path / "config.yaml"), "--data-root", str(tmp_path)]) == 0
     output = capfd.readouterr().out
     assert "10 of 2,975" in output and output.count("10 of 500") == 2
