@@ -57,11 +57,11 @@ def test_a_part_of_a_set_is_never_shown_as_the_whole(tmp_path: Path, call: Call)
     rows = {row["domain"]: row for row in json.loads(call("--json")[1])}
     assert rows["cityscapes"]["splits"] == {"train": 2975, "val": 500}
     assert rows["cityscapes"]["found"] == {"train": 10, "val": 10} and rows["gtav"]["found"] == {}
-    (line,) = (line for line in call()[1].splitlines() if line.startswith("cityscapes "))
+    (line,) = (line for line in call()[1].splitlines() if line.split()[:1] == ["cityscapes"])
     assert "10 of 2,975" in line and "10 of 500" in line
     assert "10 of 500" in call("check", "cityscapes")[1]
     shutil.rmtree(folder / "gtFine" / "train")
-    (line,) = (line for line in call()[1].splitlines() if line.startswith("cityscapes "))
+    (line,) = (line for line in call()[1].splitlines() if line.split()[:1] == ["cityscapes"])
     assert "0 of 2,975" in line and "10 of 500" in line
 
 
