@@ -94,7 +94,7 @@ def _facts(records: Sequence[Record]) -> dict[str, str]:
     """What the runs that were scored rest on; none where nothing was."""
     scored = [record for record in records if record.outcome != "failed"]
     named = {"data_fingerprint": "data", "weights_sha256": "weights, sha256", "weights_source": "weights from",
-             "images": "images", "protocol": "protocol", "selection": "selection rule"}
+             "protocol": "protocol", "selection": "selection rule"}
     return {"code": code(scored), **{title: told(scored, tag) for tag, title in named.items()}} if scored else {}
 
 
