@@ -81,6 +81,8 @@ class Data:
     resize: Literal["edges", "ratio"] = "edges"
     base: Size | None = None  # of ratio: images are fitted inside it, times the scale; None: inside their own size
     scales: tuple[Above0, Above0] = (0.5, 2.0)  # for edges in steps of a tenth
+    # of labels: the pixel nearest to the new one's centre, or that of cv2 and with it of mmcv's pipelines
+    label_resize: Literal["nearest", "cv2"] = "nearest"
     pad: Literal["black", "mean"] = "black"  # around small images: black before the flip, or the mean after everything
     batch_size: Positive = 4
 

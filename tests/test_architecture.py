@@ -13,7 +13,7 @@ PACKAGE = ROOT / "recyclelora"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A room may import itself and the rooms before it.
-ORDER = ["errors", "writing", "documents", "fields", "adapters", "models", "scenes", "data", "training", "methods", "config",
+ORDER = ["errors", "writing", "sockets", "documents", "fields", "adapters", "models", "scenes", "data", "training", "methods", "config",
          "settings", "spaces", "trials", "runs", "costs", "exchange", "sweeps", "tables", "verbs", "cli"]
 OWNERS = {  # who alone may import what
     "ray": {"sweeps/"}, "optuna": {"sweeps/search.py"}, "mlflow": {"runs/tracking.py"}, "timm": {"models/", "exchange/timm_files.py"},

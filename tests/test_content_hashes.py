@@ -147,7 +147,7 @@ def test_trials_that_start_together_write_one_sound_index(tree: Path) -> None:
             "print(open_domain('bdd100k', 'train', root=root, cache=root / 'cache').fingerprint())")
     running = [subprocess.Popen([sys.executable, "-c", code, str(tree)], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert {process.communicate()[0].strip() for process in running} == {fingerprint_literally(tree)}
-    assert all(len(line.split(" ")) == 7 for line in index(tree / "cache").read_text().splitlines())
+    assert all(len(line.split(" ")) == 8 for line in index(tree / "cache").read_text().splitlines())
 
 
 def test_labels_are_looked_at_as_labels(tree: Path) -> None:

@@ -11,7 +11,9 @@ from PIL import Image
 
 from recyclelora.cli import main
 from recyclelora.data.datasets import DOMAINS, open_domain
+from recyclelora.data.faults import fault, summarise
 from recyclelora.data.inspection import Census, inspect
+from recyclelora.errors import InputError
 from recyclelora.trials.paths import Paths
 from recyclelora.verbs import data_preparation
 from tests import trees
@@ -43,11 +45,60 @@ def test_all_domains_are_listed_with_what_is_known_of_them(tmp_path: Path, call:
     assert code == 0 and list(rows) == [*DOMAINS, "spoilt", "trails"]
     assert rows["camvid"]["here"] == "camvid/" and rows["gtav"]["here"] == "no"
     assert rows["scenes-day"]["here"] == "rendered" and rows["gtav"]["splits"]["train"] == 24966
-    assert rows["trails"] == {"domain": "trails", "splits": {"train": 4, "val": 2}, "space": "trails", "here": "trails/",
-                              "licence": "CC BY 4.0"}
+    assert rows["trails"] == {"domain": "trails", "splits": {"train": 4, "val": 2}, "found": {"train": 4, "val": 2},
+                              "space": "trails", "here": "trails/", "licence": "CC BY 4.0"}
     assert "license: unknown key of a data set" in rows["spoilt"]["here"]
     code, output, _ = call()
     assert code == 0 and "24,966" in output and "CC BY 4.0: trails" in output
+
+
+def test_a_part_of_a_set_is_never_shown_as_the_whole(tmp_path: Path, call: Call) -> None:
+    folder = trees.write_cityscapes(tmp_path, n=10)
+    rows = {row["domain"]: row for row in json.loads(call("--json")[1])}
+    assert rows["cityscapes"]["splits"] == {"train": 2975, "val": 500}
+    assert rows["cityscapes"]["found"] == {"train": 10, "val": 10} and rows["gtav"]["found"] == {}
+    (line,) = (line for line in call()[1].splitlines() if line.split()[:1] == ["cityscapes"])
+    assert "10 of 2,975" in line and "10 of 500" in line
+    assert "10 of 500" in call("check", "cityscapes")[1]
+    shutil.rmtree(folder / "gtFine" / "train")
+    (line,) = (line for line in call()[1].splitlines() if line.split()[:1] == ["cityscapes"])
+    assert "0 of 2,975" in line and "10 of 500" in line
+
+
+def test_many_faults_of_a_kind_are_one_line_with_the_mend(tmp_path: Path, call: Call) -> None:
+    folder = declare(tmp_path, WHOLE.replace(", ignore: others", ", ignore: [0, 40]"))
+    for number in range(141):
+        trees.draw_image(folder / f"images/train/a/cam_{number}.png")
+        trees.draw_label(folder / f"gt/train/a/ids_{number}.png", [1, 2, 7, 9, 255])
+    (folder / "images/train/b/cam_1.png").write_bytes(b"no picture")
+    code, output, _ = call("check", "trails")
+    told = [line for line in output.splitlines() if "255" in line and "splits" not in line]
+    assert code == 1 and "142 faults" in output and len(told) == 1 and output.count("cam_1.png") == 1
+    assert "141 labels, a/0, a/1, a/10 and 138 more: have ids 255" in told[0] and "(ignore: 255)" in told[0]
+    found = json.loads(call("check", "trails", "--json")[1])
+    assert len(found["problems"]) == 142 and len(found["summary"]) == 2, "all for a program, grouped for people"
+
+
+def test_other_faults_are_grouped_too_and_kinds_are_capped(tmp_path: Path, call: Call) -> None:
+    folder = trees.write_camvid(tmp_path, n=40)
+    for path in sorted((folder / "train").iterdir()):
+        path.write_bytes(b"no picture")
+    code, output, _ = call("check", "camvid", "--split", "train")
+    assert code == 1 and output.count("no PNG or JPEG") == 1 and "40 such faults: 0001TP_000000" in output
+    kinds = summarise([fault(InputError(f"fault {i}"), str(i)) for i in range(25)])
+    assert len(kinds) == 11 and kinds[-1] == "and 15 more of 15 other kinds"
+
+
+def test_a_check_tells_of_images_that_exif_turns(tmp_path: Path, call: Call) -> None:
+    folder = trees.write_camvid(tmp_path)
+    path, exif = folder / "train" / "0001TP_000000.png", Image.Exif()
+    exif[0x0112] = 3
+    with Image.open(path) as image:
+        image.load()
+    image.save(path, exif=exif)
+    code, output, _ = call("check", "camvid")
+    assert code == 0 and output.count("EXIF") == 1 and "train: 1 samples have EXIF orientations" in output
+    assert json.loads(call("check", "camvid", "--json")[1])["splits"]["train"]["turned"] == 1
 
 
 def test_a_sound_set_is_counted(tmp_path: Path, call: Call) -> None:

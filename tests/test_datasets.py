@@ -310,12 +310,11 @@ def test_sizes_must_agree(tmp_path: Path) -> None:
     assert "8x6" in message and "6x8" in message
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16", "LA", "1"])
-def test_a_label_must_be_one_8_bit_channel(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_a_label_must_have_one_channel(tmp_path: Path, mode: str) -> None:
     make_camvid(tmp_path)
-    label = Image.open(label_file(tmp_path, NAMES[0])).point(lambda value: value % 2)
-    wide = Image.fromarray(np.array(label).astype(np.uint16)) if mode == "I;16" else label.convert(mode)
-    wide.save(label_file(tmp_path, NAMES[0]))
+    label = Image.open(label_file(tmp_path, NAMES[0]))
+    label.convert(mode).save(label_file(tmp_path, NAMES[0]))
     message = error_of(open_camvid(tmp_path))
     assert f"has mode {mode}:" in message and str(label_file(tmp_path, NAMES[0])) in message
 

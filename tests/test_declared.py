@@ -1,5 +1,6 @@
 """Data sets that a file declares: read as it says, refused where it says nothing sensible."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from recyclelora.data.datasets import DomainData, find_set, open_domain
 from recyclelora.data.labels import CITYSCAPES19, common_space, members
+from recyclelora.data.pairs import ForeignIds
 from recyclelora.errors import Absent, InputError
 from tests import trees
 
@@ -54,6 +56,31 @@ def test_a_declared_set_is_read_as_its_file_says(tmp_path: Path) -> None:
         raw = np.array(Image.open(folder / "gt" / "train" / walk / f"ids_{frame}.png"))
         assert sample.label.tolist() == [[IDS.get(int(value), 255) for value in row] for row in raw]
         assert np.array_equal(sample.image, np.array(Image.open(folder / "images/train" / walk / f"cam_{frame}.png")))
+
+
+def test_capitals_in_an_ending_leave_no_file_out(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    before = opened(tmp_path).fingerprint()
+    for path, ending in zip(sorted(folder.rglob("*.png")), (".PNG", ".Png", ".pNG") * 9, strict=False):
+        path.rename(path.with_suffix(ending))
+    assert opened(tmp_path).names == ("a/1", "a/2", "b/1", "b/2") and opened(tmp_path).fingerprint() == before
+    trees.draw_image(folder / "images/train/a/cam_1.png")
+    with pytest.raises(InputError, match="holds both images/train/a/cam_1.P.* and images/train/a/cam_1.png, which are one"):
+        opened(tmp_path)
+
+
+def test_capitals_count_everywhere_else(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    trees.draw_image(folder / "images/train/a/CAM_3.png")
+    assert len(opened(tmp_path)) == 4
+
+
+def test_an_id_that_is_not_declared_says_how_to_ignore_it(tmp_path: Path) -> None:
+    folder = write(tmp_path, WHOLE.replace(", ignore: others", ", ignore: [0, 40]"))
+    trees.draw_label(folder / "gt/train/a/ids_1.png", [1, 255])
+    with pytest.raises(InputError, match=r"has ids 255: .* or ignore them there \(ignore: 255\)"):
+        opened(tmp_path)[0]
+    assert pickle.loads(pickle.dumps(ForeignIds("x"))).args == ("x",)
 
 
 def test_it_is_compared_with_other_spaces_by_its_groups(tmp_path: Path) -> None:

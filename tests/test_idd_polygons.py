@@ -11,7 +11,7 @@ from PIL import Image
 
 from recyclelora.cli import main
 from recyclelora.data.datasets import open_domain
-from recyclelora.data.idd_polygons import IDS, draw_polygons, prepare_idd
+from recyclelora.data.sets.idd import IDS, draw_polygons, prepare_idd
 from recyclelora.errors import InputError
 from tests import trees
 

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from recyclelora.data.datasets import open_domain
-from recyclelora.data.mapillary_halves import prepare_mapillary
-from recyclelora.data.sets.mapillary import RAW_IDS
+from recyclelora.data.sets.mapillary import RAW_IDS, prepare_mapillary
 from recyclelora.errors import InputError
 from tests import trees
 

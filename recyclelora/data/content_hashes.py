@@ -1,12 +1,12 @@
 """What the files of a data set hold, as hashes. Content is hashed once and remembered in the cache folder; later only
 the sizes and times of files are looked at, as `git` and `make` do.
 
-An index file has a line per file: sha256, size, time of last change (ns), width, height, mode, name below the set's
-folder. A file is known again where name, size and time agree, so a copy that kept its times need not be hashed again.
+An index file has a line per file: sha256, size, time of last change (ns), width, height (as stored), mode, EXIF
+orientation, name below the set's folder. A file is known again where name, size and time agree, so a copy that kept its
+times need not be hashed again.
 """
 
 import hashlib
-import io
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image as PillowImage
-
-from recyclelora.data.pairs import UNREADABLE, LabelFormat, Pair, check_modes, check_sizes, describe
+from recyclelora.data.pairs import LabelFormat, Pair, check_modes, check_sizes
+from recyclelora.data.pictures import UNREADABLE, UPRIGHT, describe, open_picture, orientation_of, turned_size
 from recyclelora.errors import InputError
 from recyclelora.writing import locked
 
@@ -31,12 +30,18 @@ Key = tuple[str, str, str]  # name, size, time
 
 
 class Facts(NamedTuple):
-    """Hash of a file's content; size and Pillow's mode of the picture in it."""
+    """Hash of a file's content; size as stored, Pillow's mode and EXIF orientation of the picture in it."""
 
     sha256: str
     width: int
     height: int
     mode: str
+    orientation: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright picture."""
+        return turned_size((self.width, self.height), self.orientation)
 
 
 def digest_pairs(pairs: Sequence[Pair], stored: LabelFormat, folder: Path, index: Path) -> Iterator[str]:
@@ -66,9 +71,16 @@ def _digest_chunk(
         image = _look_up(pair.image, "image", base, known, lines)
         label = _look_up(pair.label, "label", base, known, lines)
         check_modes(pair, image.mode, label.mode, stored)
-        check_sizes(pair, (image.width, image.height), (label.width, label.height), stored)
-        digests.append(hashlib.sha256(bytes.fromhex(image.sha256) + bytes.fromhex(label.sha256)).hexdigest())
+        check_sizes(pair, image.size, label.size, stored)
+        digests.append(_digest(image, label))
     return digests, lines
+
+
+def _digest(image: Facts, label: Facts) -> str:
+    """Of the content of a pair and, where EXIF turns it, of how: read without turning it is another sample."""
+    turned = (image.orientation, label.orientation)
+    said = b"" if turned == (UPRIGHT, UPRIGHT) else f"turned {turned}".encode()
+    return hashlib.sha256(bytes.fromhex(image.sha256) + bytes.fromhex(label.sha256) + said).hexdigest()
 
 
 def _look_up(path: Path, kind: str, base: str, known: Mapping[Key, Facts], lines: list[str]) -> Facts:
@@ -84,19 +96,20 @@ def _look_up(path: Path, kind: str, base: str, known: Mapping[Key, Facts], lines
     facts = _examine(content, path, kind)
     if len(content) == status.st_size and time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
         lines.append(f"{facts.sha256} {status.st_size} {status.st_mtime_ns} {facts.width} {facts.height} {facts.mode} "
-                     f"{name}\n")  # fmt: skip
+                     f"{facts.orientation} {name}\n")  # fmt: skip
     return facts
 
 
 def _examine(content: bytes, path: Path, kind: str) -> Facts:
     try:
-        with PillowImage.open(io.BytesIO(content), formats=("PNG", "JPEG") if kind == "image" else ("PNG",)) as picture:
+        with open_picture(content, ("PNG", "JPEG") if kind == "image" else ("PNG",)) as picture:
             (width, height), mode, format = picture.size, picture.mode, picture.format
+            orientation = orientation_of(picture)
     except UNREADABLE as error:
         raise InputError(f"cannot read {kind} {path}: {describe(error, kind)}") from error
     if _ENDS[format or ""] not in content[_THUMBNAIL if len(content) > 2 * _THUMBNAIL else 0 :]:
         raise InputError(f"cannot read {kind} {path}: it is cut off; download or unpack it again")
-    return Facts(hashlib.sha256(content).hexdigest(), width, height, mode)
+    return Facts(hashlib.sha256(content).hexdigest(), width, height, mode, orientation)
 
 
 def _read_index(index: Path) -> dict[Key, Facts]:
@@ -110,9 +123,9 @@ def _read_index(index: Path) -> dict[Key, Facts]:
     known: dict[Key, Facts] = {}
     for line in text.split("\n")[:-1]:
         try:
-            sha256, size, changed, width, height, mode, name = line.split(" ", 6)
+            sha256, size, changed, width, height, mode, orientation, name = line.split(" ", 7)
             if len(bytes.fromhex(sha256)) == 32:
-                known[name, size, changed] = Facts(sha256, int(width), int(height), mode)
+                known[name, size, changed] = Facts(sha256, int(width), int(height), mode, int(orientation))
         except ValueError:
             continue
     return known

@@ -3,8 +3,8 @@
 Decoding a large PNG takes three quarters of the time that a training sample costs. A copy is a TIFF file compressed
 with Zstandard (images after horizontal differencing), about as large as the PNG, in the cache folder. It says what it
 was made of: size and time of last change of the PNG, and its last bytes, where the PNG has checksums over its pixels
-(zlib's Adler-32) and over what is stored. The data set stays the truth: a copy that is of another state of its file, or
-that cannot be read, counts for nothing.
+(zlib's Adler-32) and over what is stored, and by which rules the PNG was read. The data set
+stays the truth: a copy that is of another state of its file, or that cannot be read, counts for nothing.
 """
 
 import os
@@ -18,10 +18,12 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from recyclelora.data.many_files import Progress, alone_in, in_processes, save_whole
-from recyclelora.data.pairs import UNREADABLE, LabelFormat, Pair, Pixels, decode_pair, encode_pair
+from recyclelora.data.pairs import LabelFormat, Pair, decode_pair, encode_pair
+from recyclelora.data.pictures import UNREADABLE, Pixels
 from recyclelora.errors import InputError
 
 Found = TypeVar("Found")
+_RULES = 2  # of `pictures`: to be raised when they come to other pixels of the same file
 _MADE_OF, _PREDICTOR = 270, 317  # TIFF's tags for a description and for what is done before compression
 _HORIZONTAL = 2  # each value less the one to its left
 _END = 32  # bytes: Adler-32 and the CRC of the last piece of pixels, 8 bytes, before the last chunk, 12 bytes
@@ -107,4 +109,4 @@ def _state(path: Path) -> str:
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
         file.seek(max(0, status.st_size - _END))
-        return f"{status.st_size} {status.st_mtime_ns} {file.read(_END).hex()}"
+        return f"{_RULES} {status.st_size} {status.st_mtime_ns} {file.read(_END).hex()}"

@@ -64,6 +64,8 @@ class DomainData:
     names: tuple[str, ...]
     read: Callable[[int], tuple[Image, Label]]
     digests: Callable[[], Iterable[str]]
+    official: int | None = None  # images of the whole split as published or declared; None where that is not known
+    pairs: tuple[Pair, ...] = ()  # the files behind the samples; none of scenes
     declared: str = ""  # see DataSet
     held_out: bool = False  # its val is part of its train
     _fingerprint: str | None = field(default=None, init=False, repr=False, compare=False)
@@ -99,6 +101,11 @@ class DomainData:
         return digest.hexdigest()
 
 
+def count_of(images: int, official: int | None) -> str:
+    """A number of images to be shown: `10 of 500` where it is a part of the split as it is published, or `500`."""
+    return f"{images:,}" if official in (None, images) else f"{images:,} of {official:,}"
+
+
 def open_domain(
     domain: str, split: str, *, root: Path | None, cache: Path, limit: int | None = None, originals: bool = False
 ) -> DomainData:
@@ -120,7 +127,8 @@ def open_domain(
     indices = _choose(scenes.SPLITS[split], limit, f"{domain} {split}")
     names = tuple(f"{index:05d}" for index in indices)
     read = partial(_read_scene, cache, domain.removeprefix(RENDERED), split, indices)
-    return DomainData(domain, split, CITYSCAPES19, names, read, partial(_digest_scenes, len(indices)))
+    return DomainData(domain, split, CITYSCAPES19, names, read, partial(_digest_scenes, len(indices)),
+                      official=scenes.SPLITS[split])
 
 
 def _open_files(
@@ -134,7 +142,8 @@ def _open_files(
     copied = partial(read_copy, folder=folder, copies=copies_of(known, cache)) if not originals else no_copy
     digests = partial(digest_pairs, chosen, stored, folder, cache / "contents" / f"{known.folders[0]}.txt")
     return DomainData(domain, split, known.space, tuple(pair.name for pair in chosen),
-                      partial(_read_file, chosen, stored, copied), digests, known.declared, known.held_out)  # fmt: skip
+                      partial(_read_file, chosen, stored, copied), digests, known.domains[domain][split], chosen,
+                      known.declared, known.held_out)  # fmt: skip
 
 
 def find_folder(known: DataSet, domain: str, root: Path | None) -> Path:

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from recyclelora.data.declared_labels import read_ids, read_space
+from recyclelora.data.declared_labels import IGNORED, read_ids, read_space
 from recyclelora.data.folders import match_stars, unpacked_hint
 from recyclelora.data.labels import SPACES, LabelSpace
 from recyclelora.data.pairs import LabelFormat, pair_up
@@ -65,7 +65,8 @@ def read_set(path: Path) -> DataSet:
         raise _wrong(document, f"has {labels.count('*')} * and images has {images.count('*')}; each * of labels stands "
                      "for what that of images stood for", "labels")
     space = read_space(document, name)
-    stored = LabelFormat(read_ids(document, space))
+    stored = LabelFormat(read_ids(document, space), mend=f"give them classes under ids in {path}, or ignore them there "
+                         f"({IGNORED}: {{ids}})")
     return DataSet(
         name=name, domains={name: splits | ({"val": None} if hold_out else {})}, folders=(name,), space=space,
         list=partial(_list, images, labels, stored), layout=f"{name}/{images}, {name}/{labels}", archives=("*",),
@@ -83,7 +84,11 @@ def _list(images: str, labels: str, stored: LabelFormat, folder: Path, domain: s
     """A name is what the stars stood for, with / between. Raises InputError as `pair_up`, and where nothing matches."""
     found = []
     for pattern in (each.replace("{split}", split) for each in (images, labels)):
-        files = {"/".join(stars): path for stars, path in match_stars(folder, pattern)}
+        files: dict[str, Path] = {}
+        for stars, path in match_stars(folder, pattern):
+            if (other := files.setdefault(name := "/".join(stars), path)) != path:
+                one, two = (file.relative_to(folder).as_posix() for file in (other, path))
+                raise InputError(f"{folder} holds both {one} and {two}, which are one {name} of {pattern}: keep one")
         if not files:
             raise InputError(f"{folder} holds no {pattern}{unpacked_hint(folder / pattern)}")
         found.append((files, folder / pattern))

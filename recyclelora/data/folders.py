@@ -34,16 +34,18 @@ def match_files(
     """Name -> file, by name, of the files of `folder` that have one of the `endings`.
 
     The name is the file's own without the ending; `with_folder` puts the folder's name and `_` before it.
-    Names that end with one of `but` are passed over, and so are hidden files. `deep` looks into folders below too,
-    through links. Raises InputError for a missing folder, a loop of links, and two files of one name.
+    Names that end with one of `but` are passed over, and so are hidden files. Capitals make no difference in endings.
+    `deep` looks into folders below too, through links. Raises InputError for a missing folder, a loop of links, and two
+    files of one name.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}{unpacked_hint(folder)}")
     files: dict[str, Path] = {}
+    passed_over = tuple(part.lower() for part in but)
     for path in sorted(_walk(str(folder), deep, ())):
         parent, file = os.path.split(path)
         ending = next((ending for ending in endings if file.lower().endswith(ending.lower())), None)
-        if ending is None or file[: -len(ending)].endswith(but):
+        if ending is None or file[: -len(ending)].lower().endswith(passed_over):
             continue
         name = file[: -len(ending)]
         name = f"{os.path.basename(parent)}_{name}" if with_folder else name
@@ -52,6 +54,13 @@ def match_files(
                              "keep one of them")  # fmt: skip
         files[name] = Path(path)
     return dict(sorted(files.items()))
+
+
+def holds(folder: Path, *endings: str) -> bool:
+    """Whether a folder or one below it has a file with one of the endings. Raises InputError for a folder that cannot
+    be read."""
+    lower = tuple(ending.lower() for ending in endings)
+    return folder.is_dir() and any(path.lower().endswith(lower) for path in _walk(str(folder), True, ()))
 
 
 def nothing_found(folder: Path, endings: tuple[str, ...]) -> InputError:
@@ -84,10 +93,12 @@ def _walk(folder: str, deep: bool, above: tuple[Node, ...]) -> Iterator[str]:
 
 def match_stars(folder: Path, pattern: str) -> Iterator[tuple[tuple[str, ...], Path]]:
     """What the stars of a pattern such as `images/*/*_rgb.png` stand for, and the file, by name. A star stands for any
-    part of one name, links are followed, hidden files and folders passed over. Raises InputError for a folder that
-    cannot be read."""
+    part of one name, links are followed, hidden files and folders passed over. Capitals make no difference in the last
+    ending, here .png. Raises InputError for a folder that cannot be read."""
     first, _, rest = pattern.partition("/")
-    expression = re.compile("(.*)".join(map(re.escape, first.split("*"))), re.DOTALL)
+    stem, ending = (first, "") if rest else os.path.splitext(first)
+    parts = ("(.*)".join(map(re.escape, piece.split("*"))) for piece in (stem, ending))
+    expression = re.compile("{}(?i:{})".format(*parts), re.DOTALL)
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except FileNotFoundError:

@@ -1,8 +1,10 @@
 """Training batches: batch i depends on the data, the seed and i alone, so training can stop and go on anywhere."""
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +16,13 @@ from recyclelora.data.datasets import DomainData, LabelledImages, Sample
 from recyclelora.data.labels import IGNORE, LabelSpace, Size
 from recyclelora.data.transforms import Recipe, augment, check_recipe, fill
 from recyclelora.errors import InputError
+from recyclelora.sockets import socket_folder
 
 Batch = tuple[Tensor, Tensor]
 
 _ORDER, _AUGMENTATION = 0, 1  # two independent random streams of one seed
 _CPU = torch.device("cpu")
+_SOCKET = len("/pymp-12345678/listener-12345678")  # below the folder for temporary files: a worker's, for its batches
 
 
 class Crops(NamedTuple):
@@ -56,8 +60,8 @@ def batches(
     Images are (B, 3, h, w) float32, normalised; labels (B, h, w) int64 train ids with 255 ignored. Every epoch goes
     through the data in a new random order, and a batch may span two epochs. Worker processes change nothing but the
     speed; they end when the generator is exhausted or closed. `mean` and `std` are for values from 0 to 1. Raises
-    InputError at once for scales that are not possible, and on the way for a sample that cannot be read; RuntimeError
-    when a worker process dies.
+    InputError at once for scales that are not possible, at the first batch where workers have no place for their
+    sockets, and on the way for a sample that cannot be read; RuntimeError when a worker process dies.
     """
     check_recipe(recipe)  # complain here, not in a worker process
     crops = partial(_make, _BatchMaker(data, recipe, seed), draws(len(data), batch_size, seed, start, stop), workers,
@@ -133,9 +137,15 @@ def _finish(make: Callable[[], Iterator[Crops | InputError]], mean: Sequence[flo
 def _make(maker: _BatchMaker, plan: Iterator[list[Draw]], workers: int, pinned: bool) -> Iterator[Crops | InputError]:
     if workers == 0:
         return map(maker.__getitem__, plan)
+    in_short = partial(_put_sockets_in, socket_folder(_SOCKET))
     # a generator of its own, since DataLoader draws a number from the global one otherwise, and training would differ
     return iter(DataLoader(maker, batch_size=None, sampler=plan, num_workers=workers, collate_fn=_as_is,
-                           pin_memory=pinned, generator=torch.Generator()))
+                           pin_memory=pinned, generator=torch.Generator(), worker_init_fn=in_short))
+
+
+def _put_sockets_in(folder: Path, worker: int) -> None:
+    """In a worker: where its path is too long for a socket, no batch would ever come, and no error either."""
+    tempfile.tempdir = str(folder)
 
 
 def _as_is(batch: Any) -> Any:  # DataLoader would look into it

@@ -1,24 +1,22 @@
 """Image and label files that belong together: pairing them by name, and reading them strictly."""
 
-import struct
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
 
 from recyclelora.data.folders import IMAGE_SUFFIXES, find_files
 from recyclelora.data.labels import IGNORE, Image, Label
+from recyclelora.data.pictures import UNREADABLE, Pixels, describe, open_picture, orientation_of, read_samples, turn
 from recyclelora.errors import InputError
 
-UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, zlib.error, PillowImage.DecompressionBombError)
 ASPECT_TOLERANCE = 0.05  # a label that may be stretched over its image has its ratio of width to height within 5 %
-LABEL_MODES = ("L", "P")  # "P" is a palette over the same 8-bit ids: GTAV ships such labels
-Pixels = NDArray[Any]
+# Of one channel, of any depth: grey of 1, 2, 4, 8 or 16 bits, or a palette over ids (GTAV ships such labels).
+LABEL_MODES = ("1", "L", "I;16", "P")
+ON_ITS_SIDE = " (files are turned upright by their EXIF orientation, and a label must belong to the upright image)"
 Copied = Callable[[Path], Pixels | None]
 _FOREIGN = 254  # marks ids the encoding does not have; no train id is that high
 
@@ -34,14 +32,31 @@ class Pair(NamedTuple):
 class LabelFormat(NamedTuple):
     """How labels are stored: id in the file -> train id, and in which kind of PNG.
 
-    An 8-bit one with a single channel (`wide` False: a palette over the ids is fine, its colours are not looked at),
-    or a 16-bit RGB one whose first channel holds the ids (`wide`). `stretch`: a label of another size but the same
-    aspect ratio is resized to its image (nearest), not refused.
+    One with a single channel of 1 to 16 bits, whose samples are the ids (`wide` False: a palette over the ids is fine,
+    its colours are not looked at), or a 16-bit RGB one whose first channel holds the ids (`wide`). `stretch`: a label
+    of another size but the same aspect ratio is resized to its image (nearest), not refused. `mend`: what to say to
+    whoever has a label with ids that are not among these; `{ids}` in it stands for them.
     """
 
     ids: Mapping[int, int]
     wide: bool = False
     stretch: bool = False
+    mend: str = ""
+
+
+class ForeignIds(InputError):
+    """A label has `ids` that the encoding of its set, `stored`, does not have."""
+
+    ids: tuple[int, ...] = ()
+    stored: LabelFormat | None = None
+
+
+def foreign_ids(ids: tuple[int, ...], stored: LabelFormat) -> str:
+    """What is wrong with one label or several, and how it is mended."""
+    some = ", ".join(map(str, ids[:8]))
+    mend = stored.mend.replace("{ids}", some if len(ids) == 1 else f"[{some}]")
+    return (f"has ids {some}{', ...' if len(ids) > 8 else ''}: its encoding has {_ranges(sorted(stored.ids))} only"
+            f"{mend and '; '}{mend}")
 
 
 TRAIN_IDS = LabelFormat({**{train_id: train_id for train_id in range(19)}, IGNORE: IGNORE})  # of Cityscapes
@@ -85,7 +100,7 @@ def read_pair(pair: Pair, stored: LabelFormat, copied: Copied = no_copy) -> tupl
 
 
 def decode_pair(pair: Pair, stored: LabelFormat, copied: Copied = no_copy) -> tuple[Image, Pixels]:
-    """The pixels of both files: (H, W, 3) uint8, and ids as they are stored, (H, W) uint8, or uint16 where wide."""
+    """The pixels of both files, upright: (H, W, 3) uint8, and ids as they are stored, (H, W) uint8 or uint16."""
     wide = "RGB" if stored.wide else "L"
     mode, image = _known("RGB", copied(pair.image), 3) or _decode(pair.image, "image")
     kind, ids = _known(wide, copied(pair.label), 2) or (
@@ -104,7 +119,7 @@ def encode_pair(pair: Pair, image: Image, ids: Pixels, stored: LabelFormat) -> t
     check_sizes(pair, size, label_size, stored)
     if size != label_size:
         ids = np.array(PillowImage.fromarray(ids).resize(size, PillowImage.Resampling.NEAREST))
-    return image, _encode(ids, stored.ids, pair.label)
+    return image, _encode(ids, stored, pair.label)
 
 
 def check_modes(pair: Pair, image: str, label: str, stored: LabelFormat) -> None:
@@ -122,7 +137,7 @@ def check_sizes(pair: Pair, image: tuple[int, int], label: tuple[int, int], stor
         return
     if not stored.stretch or abs(image[0] * label[1] / (image[1] * label[0]) - 1) > ASPECT_TOLERANCE:
         raise InputError(f"{pair.image} is {image[0]}x{image[1]} but its label {pair.label} is {label[0]}x{label[1]}: "
-                         "sizes must agree")  # fmt: skip
+                         f"sizes must agree{ON_ITS_SIDE if image == label[::-1] else ''}")  # fmt: skip
 
 
 def decode(path: Path, kind: str, modes: tuple[str, ...]) -> Image:
@@ -132,22 +147,23 @@ def decode(path: Path, kind: str, modes: tuple[str, ...]) -> Image:
     return pixels
 
 
-def _decode(path: Path, kind: str) -> tuple[str, Image]:
+def _decode(path: Path, kind: str) -> tuple[str, Pixels]:
     try:
-        with PillowImage.open(path, formats=("PNG", "JPEG") if kind == "image" else ("PNG",)) as file:
-            return file.mode, np.array(file)
+        with open_picture(path, ("PNG", "JPEG") if kind == "image" else ("PNG",)) as file:
+            pixels = np.array(file) if kind == "image" else read_samples(file)
+            return file.mode, turn(pixels, orientation_of(file))
     except UNREADABLE as error:
         raise InputError(f"cannot read {kind} {path}: {describe(error, kind)}") from error
 
 
 def _require_mode(path: Path, kind: str, mode: str, modes: tuple[str, ...]) -> None:
     if mode not in modes:
-        need = "an RGB image" if kind == "image" else "an 8-bit single-channel label"
+        need = "an RGB image" if kind == "image" else "a single-channel label"
         raise InputError(f"{kind} {path} has mode {mode}: {need} (mode {' or '.join(modes)}) is needed")
 
 
 def _decode_wide(path: Path) -> NDArray[np.uint16]:
-    """First channel of a 16-bit RGB PNG."""
+    """First channel of a 16-bit RGB PNG, upright."""
     try:
         high, low = (_decode_plane(path, order) for order in ("RGB;16B", "RGB;16L"))
     except UNREADABLE as error:
@@ -160,32 +176,25 @@ def _decode_wide(path: Path) -> NDArray[np.uint16]:
 def _decode_plane(path: Path, order: str) -> Label:
     """The upper byte of each 16-bit value is all that Pillow keeps of such files. Told that the bytes lie the other way
     round, it keeps the lower one."""
-    with PillowImage.open(path, formats=("PNG",)) as file:
-        (tile,) = file.tile
+    with open_picture(path, ("PNG",)) as file:
+        (tile,) = file.tile  # type: ignore[attr-defined]
         if tile.args != "RGB;16B":
             raise InputError(f"label {path} is stored as {tile.args}: a 16-bit RGB PNG (RGB;16B), with the ids in its "
                              "first channel, is needed")  # fmt: skip
-        file.tile = [tile._replace(args=order)]
-        return np.array(file)[..., 0]
+        file.tile = [tile._replace(args=order)]  # type: ignore[attr-defined]
+        return turn(np.array(file)[..., 0], orientation_of(file))
 
 
-def describe(error: Exception, kind: str) -> str:
-    """What Pillow or the system said of a file, in one line."""
-    if isinstance(error, UnidentifiedImageError):
-        return "it is no PNG or JPEG file" if kind == "image" else "it is no PNG file"
-    said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    return said.splitlines()[0]
-
-
-def _encode(ids: NDArray[np.unsignedinteger], encoding: Mapping[int, int], path: Path) -> Label:
+def _encode(ids: NDArray[np.unsignedinteger], stored: LabelFormat, path: Path) -> Label:
     lut = np.full(np.iinfo(ids.dtype).max + 1, _FOREIGN, dtype=np.uint8)
-    lut[list(encoding)] = list(encoding.values())
+    lut[list(stored.ids)] = list(stored.ids.values())
     # bytes are translated several times as fast as an array is indexed
     found = bytearray(ids).translate(lut.tobytes()) if ids.dtype == np.uint8 else bytearray(lut[ids])
     if _FOREIGN in found:
-        foreign = np.unique(ids[lut[ids] == _FOREIGN]).tolist()
-        shown = ", ".join(map(str, foreign[:8])) + (", ..." if len(foreign) > 8 else "")
-        raise InputError(f"label {path} has ids {shown}: its encoding has {_ranges(sorted(encoding))} only")
+        foreign = tuple(np.unique(ids[lut[ids] == _FOREIGN]).tolist())
+        error = ForeignIds(f"label {path} {foreign_ids(foreign, stored)}")
+        error.ids, error.stored = foreign, stored  # not given to the constructor, so that it can be pickled
+        raise error
     return np.frombuffer(found, np.uint8).reshape(ids.shape)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from recyclelora.data.labels import Image
-from recyclelora.data.pairs import UNREADABLE
+from recyclelora.data.pictures import UNREADABLE, open_picture, orientation_of, turn
 from recyclelora.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -55,14 +55,16 @@ def _walk(folder: Path) -> Iterable[Path]:
 
 
 def read_photo(path: Path) -> Image:
-    """(H, W, 3) RGB, upright as its EXIF tag says. Grey, palette and CMYK images become RGB, transparency is dropped,
-    16 bits are cut to the upper 8. Raises InputError for what cannot be read, or not without guessing its range."""
+    """(H, W, 3) RGB, upright as its EXIF tag says (see `pictures`). Grey, palette and CMYK images become RGB,
+    transparency is dropped, 16 bits are cut to the upper 8. Raises InputError for what cannot be read, or not without
+    guessing its range."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of odd tags: what matters raises
-            with PillowImage.open(path) as file:
-                upright = ImageOps.exif_transpose(file)
-                mode, pixels = upright.mode, _to_rgb(upright)
+            with open_picture(path) as file:
+                mode, pixels = file.mode, _to_rgb(file)
+                if pixels is not None:
+                    pixels = turn(pixels, orientation_of(file))
     except UnidentifiedImageError:
         raise InputError(f"{path}: is no image of a known kind") from None
     except (*UNREADABLE, RuntimeError, MemoryError) as error:  # RuntimeError: Pillow's, of AVIF

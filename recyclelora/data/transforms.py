@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 import torchvision.transforms.v2.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
@@ -29,6 +30,7 @@ class Recipe(NamedTuple):
     `resize` "edges": the shorter edge becomes one of the tenths of the crop's from `scales[0]` to `scales[1]`, the
     longer one at most 4 crops (RecycleLoRA; SoMA at 512). "ratio": the image is fitted inside `base` (None: its
     own size) times a number drawn uniformly from `scales` (SoMA at 1024 with base 1024x2048, MFuser with None).
+    `label_resize`: the pixel that a label takes when it is resized, see `resize_label`.
     `pad`: what stands where an image is smaller than the crop. "black" is filled in before the flip, and distorted
     with the rest (RecycleLoRA with one source); "mean" is 0 after normalisation, right and below whatever was flipped
     (RecycleLoRA with several sources, SoMA, MFuser).
@@ -39,16 +41,16 @@ class Recipe(NamedTuple):
     resize: Literal["edges", "ratio"] = "edges"
     base: Size | None = None
     pad: Literal["black", "mean"] = "black"
+    label_resize: Literal["nearest", "cv2"] = "nearest"
 
 
 def augment(image: Image, label: Label, recipe: Recipe, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """(H, W, 3) and (H, W) uint8 -> (3, h, w) and (h, w) uint8: the size of the crop, or with pad "mean" that of what
     the image has of it, to be normalised and then padded."""
     pixels, labels = torch.from_numpy(image).permute(2, 0, 1), torch.from_numpy(label)[None]
-    size = list(draw_size((label.shape[0], label.shape[1]), recipe, rng))
-    # no antialiasing, as OpenCV's bilinear; labels nearest, at the same half-pixel centres as the image
-    pixels = F.resize(pixels, size, InterpolationMode.BILINEAR, antialias=False)
-    labels = F.resize(labels, size, InterpolationMode.NEAREST_EXACT)
+    size = draw_size((label.shape[0], label.shape[1]), recipe, rng)
+    pixels = resize_image(pixels, size)
+    labels = resize_label(labels, size, recipe.label_resize)
     top, left = draw_crop(labels[0], recipe.crop, rng)
     pixels, labels = (cut(tensor, top, left, recipe.crop) for tensor in (pixels, labels))
     if recipe.pad == "black":
@@ -100,6 +102,36 @@ def fit_base(size: Size, base: Size, ratio: float) -> Size:
 
 def _scale(size: Size, scale: float) -> Size:
     return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
+
+
+def resize_image(pixels: Tensor, size: Size) -> Tensor:
+    """(3, H, W) uint8 -> (3, *size), bilinear between half-pixel centres without antialiasing: the rule of cv2's
+    INTER_LINEAR and with it of mmcv's pipelines, with other rounding: of the samples of CamVid's val images at factors
+    from 0.25 to 2, 27 to 35 % differ from cv2's (4.14 and 5.0), all of them by one level of 255. On average ours are
+    brighter by a quarter to a third of a level."""
+    resized: Tensor = F.resize(pixels, list(size), InterpolationMode.BILINEAR, antialias=False)
+    return resized
+
+
+def resize_label(labels: Tensor, size: Size, how: Literal["nearest", "cv2"]) -> Tensor:
+    """(1, H, W) train ids -> (1, *size), each pixel one of the old ones.
+
+    "nearest": the one at the new pixel's centre, floor((i + 0.5) * old / new), where the image is sampled too.
+    "cv2": the one at its corner, which cv2's INTER_NEAREST takes (see `corners`) and with it mmcv's pipelines, so that
+    labels are shifted by up to half an old pixel against their image. Between the two, 4.7 % of the pixels of CamVid's
+    val labels differ at factor 0.25, 2.6 % at 0.5, 2.0 % at 0.75, 1.1 % at 1.5 and none at 2."""
+    if how == "nearest":
+        nearest: Tensor = F.resize(labels, list(size), InterpolationMode.NEAREST_EXACT)
+        return nearest
+    rows, columns = (torch.from_numpy(corners(old, new)) for old, new in zip(labels.shape[1:], size, strict=True))
+    return labels[:, rows[:, None], columns]
+
+
+def corners(old: int, new: int) -> NDArray[np.int64]:
+    """For each of `new` pixels in a row the one of `old` that cv2's INTER_NEAREST takes, floor(i * scale), in its own
+    arithmetic: the scale is one over the rounded factor new / old, in float64, and not old / new."""
+    scale = 1.0 / (new / old)
+    return np.minimum(np.floor(np.arange(new) * scale).astype(np.int64), old - 1)
 
 
 def draw_crop(label: Tensor, crop: Size, rng: np.random.Generator) -> tuple[int, int]:

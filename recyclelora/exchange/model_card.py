@@ -67,7 +67,7 @@ def _scores(facts: Facts) -> str:
               "would differ. Chance is the better of guessing uniformly and always saying the one best class.", ""]
     known = {**facts.tags, **record.tags}
     for what, tag in (("Protocol", "protocol"), ("Selection", "selection"), ("Scored in", "label_space"),
-                      ("Data fingerprint", "data_fingerprint")):
+                      ("Images", "images"), ("Data fingerprint", "data_fingerprint")):
         lines.append(f"- {what}: {known.get(tag, 'not recorded')}.")
     return "\n".join([*lines, f"- Code: {_commit(facts.tags)}."])
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import model_validator
 
@@ -17,8 +17,8 @@ from recyclelora.training.groups import Group
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    Init = End = str
+    Init: TypeAlias = str
+    End: TypeAlias = str
 else:  # what the adapters know
     Init, End = Literal[EVERY_INIT], Literal[ENDS]
 _ALIKE = 1e-5  # of what a start took out of a weight, whose columns are 0.03 long: many float32 roundings

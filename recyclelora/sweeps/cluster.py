@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import ray
@@ -13,6 +15,10 @@ from ray import tune
 
 from recyclelora.errors import InputError, Outage
 from recyclelora.runs.redaction import redact
+from recyclelora.sockets import socket_folder
+
+# The longest of Ray's, below the folder of its sessions' folder.
+_SOCKET = len("/ray/session_2026-01-01_00-00-00_123456_1234567/sockets/plasma_store")
 
 _Result = TypeVar("_Result")
 
@@ -51,7 +57,7 @@ def failures_told() -> Iterator[None]:
 
 
 def _join(address: str | None) -> None:
-    local: dict[str, Any] = {} if address else {"include_dashboard": False}
+    local: dict[str, Any] = {} if address else {"include_dashboard": False, "_temp_dir": str(_ray_folder())}
     try:
         with _own_signals():
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
@@ -60,6 +66,12 @@ def _join(address: str | None) -> None:
             raise InputError(f"RAY_ADDRESS={redact(address)}: no Ray cluster answers there ({reason_of(error)}); start "
                              "it, or unset RAY_ADDRESS to run on this machine") from None
         raise Outage(f"Ray did not start on this machine ({reason_of(error)})") from None
+
+
+def _ray_folder() -> Path:
+    """Where a private cluster keeps its sessions, with their sockets: where Ray would, unless that is too long."""
+    setting = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+    return socket_folder(_SOCKET, preferred=os.environ.get(setting, "/tmp"), setting=setting) / "ray"
 
 
 @contextlib.contextmanager

@@ -77,6 +77,7 @@ def describe_origin(records: Sequence[Record], metrics: Sequence[str]) -> list[s
     sources = _every(record.config.get("data.source") for record in records)
     return [f"Source: {sources}. Selection: {told(records, 'selection')}. Protocol: {told(records, 'protocol')}. "
             f"Label space: {_label_spaces(records)}.",
+            *([f"Images: {told(records, 'images')}."] if any("images" in record.tags for record in records) else []),
             *_apart(records, metrics),
             f"Weights: sha256 {told(records, 'weights_sha256', 12)}. Data: {told(records, 'data_fingerprint', 12)}. "
             f"Code: {code(records)}."]

@@ -12,7 +12,7 @@ import torch
 
 from recyclelora.adapters import AdapterError
 from recyclelora.config import Backbone, Config, fingerprint
-from recyclelora.data.datasets import DomainData, LabelledImages, open_domain
+from recyclelora.data.datasets import DomainData, LabelledImages, count_of, open_domain
 from recyclelora.data.evaluation_sizes import size_of
 from recyclelora.data.loader import Concatenation, concat
 from recyclelora.data.transforms import Recipe, check_recipe
@@ -78,6 +78,16 @@ def source_val_tag(domains: Domains) -> str:
     pairs = zip(parts_of(domains.train), parts_of(domains.source_val), strict=True)
     seen = sum(len(set(train.names) & set(val.names)) for train, val in pairs if val.held_out)
     return f"{len(domains.source_val)} images, {seen} of them trained on"
+
+
+def images_tag(domains: Domains) -> str:
+    """How many images of each domain are trained on and scored, and of how many of the split: `trained on gtav 12,403
+    of 24,966; source val gtav 500; cityscapes val 10 of 500`."""
+    def count(data: LabelledImages) -> str:
+        return ", ".join(f"{part.domain} {count_of(len(part), part.official)}" for part in parts_of(data))
+
+    targets = (f"{name} {part.split} {count_of(len(part), part.official)}" for name, part in domains.targets.items())
+    return "; ".join([f"trained on {count(domains.train)}", f"source val {count(domains.source_val)}", *targets])
 
 
 def parts_of(data: LabelledImages) -> tuple[DomainData, ...]:
@@ -224,4 +234,4 @@ def head_shape(config: Config) -> HeadShape:
 def recipe(config: Config) -> Recipe:
     """The configured augmentation in the data's terms."""
     data = config.data
-    return Recipe(data.crop, data.scales, data.resize, data.base, data.pad)
+    return Recipe(data.crop, data.scales, data.resize, data.base, data.pad, data.label_resize)

@@ -84,7 +84,8 @@ def tags_of(config: Config, identity: Identity, domains: Domains) -> dict[str, s
     return {"fingerprint": identity.fingerprint, "seed": str(config.seed), "protocol": protocol(config),
             "selection": config.evaluation.selection, **label_tags(domains.train.space, scored_spaces(domains)),
             "weights_sha256": identity.weights.sha256, "weights_source": identity.weights.source,
-            "data_fingerprint": identity.data_fingerprint, "source_val": build.source_val_tag(domains)}
+            "data_fingerprint": identity.data_fingerprint, "source_val": build.source_val_tag(domains),
+            "images": build.images_tag(domains)}
 
 
 def _train_and_score(config: Config, paths: Paths, identity: Identity, folder: Path, report: Report) -> Record:

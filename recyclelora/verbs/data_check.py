@@ -13,8 +13,9 @@ from rich.table import Table
 
 from recyclelora import scenes
 from recyclelora.data.contact_sheet import Row, draw_sheet
-from recyclelora.data.datasets import DOMAINS, DomainData, check_split, find_folder, find_set, open_domain
+from recyclelora.data.datasets import DOMAINS, DomainData, check_split, count_of, find_folder, find_set, open_domain
 from recyclelora.data.declared import declarations
+from recyclelora.data.faults import Fault, fault, summarise
 from recyclelora.data.inspection import Census, inspect
 from recyclelora.data.labels import CITYSCAPES19, IGNORE, Size
 from recyclelora.data.sets.dataset import DataSet
@@ -50,9 +51,8 @@ def list_domains(paths: Paths, *, as_json: bool) -> int:
     table.add_column("labels")
     table.add_column("here")
     for row in rows:
-        counts = [row["splits"].get(split, "") for split in splits]
-        table.add_row(row["domain"], *("?" if count is None else f"{count:,}" if count else "" for count in counts),
-                      row["space"], row["here"])
+        counts = (_count(row["splits"], row["found"], split) for split in splits)
+        table.add_row(row["domain"], *counts, row["space"], row["here"])
     CONSOLE.print(table)
     root = f"in {paths.data_root}" if paths.data_root else "nowhere: set DATA_ROOT or --data-root"
     licences: dict[str, list[str]] = {}
@@ -60,25 +60,46 @@ def list_domains(paths: Paths, *, as_json: bool) -> int:
         licences.setdefault(row["licence"], []).append(row["domain"])
     for licence, domains in licences.items():
         CONSOLE.print(f"{licence or 'licence unknown'}: {', '.join(domains)}", highlight=False, markup=False)
-    CONSOLE.print(f"Official numbers of images. Looked for {root}. `recyclelora data check DOMAIN` reads all of one.",
-                  highlight=False)
+    CONSOLE.print("Official numbers of images, after those that are here where these are others. Looked for "
+                  f"{root}. `recyclelora data check DOMAIN` reads all of one.", highlight=False)
     return 0
+
+
+def _count(official: dict[str, int | None], found: dict[str, int], split: str) -> str:
+    """Images of a split: `10 of 500`, `500`, `?` where nobody knows, and nothing for a split that there is not."""
+    if split not in official:
+        return ""
+    known = official[split]
+    if split in found:
+        return count_of(found[split], known)
+    return "?" if known is None else f"{known:,}"
 
 
 def _describe(domain: str, paths: Paths) -> dict[str, Any]:
     try:
         known = find_set(domain, paths.data_root)
     except InputError as error:
-        return {"domain": domain, "splits": {}, "space": "", "licence": "", "here": f"wrong: {error}"}
+        return {"domain": domain, "splits": {}, "found": {}, "space": "", "licence": "", "here": f"wrong: {error}"}
     if known is None:
-        return {"domain": domain, "splits": dict(scenes.SPLITS), "space": CITYSCAPES19.name, "licence": OWN,
-                "here": "rendered"}
+        return {"domain": domain, "splits": dict(scenes.SPLITS), "found": {}, "space": CITYSCAPES19.name,
+                "licence": OWN, "here": "rendered"}
+    found = {}
     try:
-        here = find_folder(known, domain, paths.data_root).name + "/"
+        folder = find_folder(known, domain, paths.data_root)
+        here = f"{folder.relative_to(paths.data_root or folder).as_posix()}/"
+        found = {split: _found(domain, split, paths) for split in known.domains[domain]}
     except InputError:
         here = "no"
-    return {"domain": domain, "splits": dict(known.domains[domain]), "space": known.space.name,
+    return {"domain": domain, "splits": dict(known.domains[domain]), "found": found, "space": known.space.name,
             "licence": known.licence, "here": here}
+
+
+def _found(domain: str, split: str, paths: Paths) -> int:
+    """How many images of a split are here, by their names; 0 where it cannot be opened."""
+    try:
+        return len(open_domain(domain, split, root=paths.data_root, cache=paths.cache))
+    except InputError:
+        return 0
 
 
 def check_domains(domains: Sequence[str], given: argparse.Namespace) -> int:
@@ -95,7 +116,8 @@ def check_domains(domains: Sequence[str], given: argparse.Namespace) -> int:
             _draw(parts, given.sheet)
         if not given.json:
             _tell(domain, known, parts, problems)
-        checked.append({"domain": domain, "licence": known.licence if known else OWN, "problems": problems,
+        checked.append({"domain": domain, "licence": known.licence if known else OWN,
+                        "problems": [each.message for each in problems], "summary": summarise(problems),
                         "splits": {part.data.split: _as_json(part) for part in parts}})
     if given.json:
         print(json.dumps(checked if len(checked) > 1 else checked[0], indent=1))
@@ -113,33 +135,38 @@ def _find(domain: str, split: str | None, paths: Paths) -> DataSet | None:
 
 
 def _read(domain: str, known: DataSet | None, given: argparse.Namespace, paths: Paths, *,
-          alone: bool) -> tuple[list[Part], list[str]]:
+          alone: bool) -> tuple[list[Part], list[Fault]]:
     """What is there of a domain, and what is wrong with it. Raises InputError for one that is `alone` and has no split
     that could be opened."""
     official = dict(known.domains[domain] if known else scenes.SPLITS)
-    parts, problems, closed = list[Part](), list[str](), list[InputError]()
+    parts, problems, closed = list[Part](), list[Fault](), list[InputError]()
     for split in [given.split] if given.split else official:
         try:
             opened = _open(domain, split, given.images, paths)
         except InputError as error:
             closed.append(error)
-            problems.append(f"{split}: {error}")
+            problems.append(fault(InputError(f"{split}: {error}"), split))
         else:
             parts.append(_examine(opened, official[split], problems, paths))
     if alone and not parts:
         said = list(dict.fromkeys(map(str, closed)))
-        raise closed[0] if len(said) == 1 else InputError("; ".join(problems))
+        raise closed[0] if len(said) == 1 else InputError("; ".join(each.message for each in problems))
     return parts, problems
 
 
-def _tell(domain: str, known: DataSet | None, parts: list[Part], problems: list[str]) -> None:
+def _tell(domain: str, known: DataSet | None, parts: list[Part], problems: list[Fault]) -> None:
     if parts:
         _print(domain, parts, known.size if known else None)
     else:
         CONSOLE.print(domain, highlight=False, markup=False)
-    for problem in problems:
+    for part in parts:
+        if part.census.turned:
+            CONSOLE.print(f"{part.data.split}: {part.census.turned:,} samples have EXIF orientations and are read "
+                          "upright, as viewers show them: their labels must belong to the upright images",
+                          style="yellow", highlight=False, markup=False)
+    for problem in summarise(problems):
         CONSOLE.print(problem, style="red", highlight=False, markup=False)
-    faults = f"{len(problems)} fault{'s' if len(problems) > 1 else ''}"
+    faults = f"{len(problems):,} fault{'s' if len(problems) > 1 else ''}"
     CONSOLE.print(faults if problems else _sound(parts), highlight=False)
 
 
@@ -162,16 +189,16 @@ def _open(domain: str, split: str, limit: int | None, paths: Paths) -> DomainDat
     return open_domain(domain, split, root=paths.data_root, cache=paths.cache, originals=True, limit=limit)
 
 
-def _examine(opened: DomainData, official: int | None, problems: list[str], paths: Paths) -> Part:
+def _examine(opened: DomainData, official: int | None, problems: list[Fault], paths: Paths) -> Part:
     census = Census()
     for finding in watched(inspect(opened, WORKERS), len(opened), f"{opened.domain} {opened.split}"):
         census.count(finding)
-    found, fingerprint = sorted(census.problems), ""
+    found, fingerprint = sorted(census.problems, key=lambda each: each.message), ""
     if not found:
         try:
             fingerprint = fingerprint_of(opened, paths)
         except InputError as error:
-            found.append(str(error))
+            found.append(fault(error, opened.split))
     problems += found
     return Part(opened, official, census, fingerprint)
 
@@ -179,13 +206,14 @@ def _examine(opened: DomainData, official: int | None, problems: list[str], path
 def _print(domain: str, parts: Sequence[Part], size: Size | None) -> None:
     table = Table("split", "images", "official", "sizes", "fingerprint", title=domain, box=SIMPLE_HEAD, pad_edge=False)
     for part in parts:
+        images = count_of(part.census.images, part.official)
         official = "not known" if part.official is None else f"{part.official:,}"
         sizes = [f"{width}x{height}" + (f" ({count})" if len(part.census.sizes) > 1 else "")
                  for (height, width), count in part.census.sizes.most_common(MOST_SIZES)]
         more = len(part.census.sizes) - MOST_SIZES
         listed = ", ".join([*sizes, *([f"{more} others"] if more > 0 else [])])
         other = size is not None and part.census.sizes and set(part.census.sizes) != {size}
-        table.add_row(part.data.split, f"{part.census.images:,}", official,
+        table.add_row(part.data.split, images, official,
                       listed + (f"; official: {size[1]}x{size[0]}" if other and size else ""),
                       part.fingerprint[:12] or "none: faults")
     CONSOLE.print(table)
@@ -204,6 +232,7 @@ def _as_json(part: Part) -> dict[str, Any]:
     names = {**dict(enumerate(part.data.space.classes)), IGNORE: "ignored"}
     return {"images": part.census.images, "official": part.official, "label_space": part.data.space.name,
             "fingerprint": part.fingerprint,
+            "turned": part.census.turned,
             "sizes": {f"{width}x{height}": count for (height, width), count in part.census.sizes.most_common()},
             "pixels": {name: int(part.census.pixels[train_id]) for train_id, name in names.items()},
             "images_holding": {name: int(part.census.holding[train_id]) for train_id, name in names.items()}}

@@ -7,12 +7,8 @@ from pathlib import Path
 
 from recyclelora.data.copies import is_copied, make_copies
 from recyclelora.data.datasets import check_split, copies_of, find_folder, find_set
-from recyclelora.data.idd_polygons import prepare_idd, wants_labels
 from recyclelora.data.many_files import Progress
-from recyclelora.data.mapillary_halves import prepare_mapillary
 from recyclelora.data.sets.dataset import DataSet, Listing
-from recyclelora.data.sets.idd import IDD
-from recyclelora.data.sets.mapillary import HALF, MAPILLARY
 from recyclelora.errors import InputError
 from recyclelora.trials.paths import Paths
 from recyclelora.verbs.console import CONSOLE, paths_of, watched
@@ -23,8 +19,7 @@ LARGE = 500_000  # bytes of a PNG file whose decoding is most of what a training
 
 
 def prepare_data(domain: str, given: argparse.Namespace) -> int:
-    """The half-size copies of Mapillary's val split, the label files of IDD, and of any set copies of its PNG files
-    that decode quickly."""
+    """What the set itself says has to be made of it, and copies of its PNG files that decode quickly."""
     paths = paths_of(given)
     for option in OF_CHECK:
         if getattr(given, option):
@@ -36,21 +31,11 @@ def prepare_data(domain: str, given: argparse.Namespace) -> int:
         check_split(domain, given.split, tuple(known.domains[domain]))
     folder = find_folder(known, domain, paths.data_root)
     splits = [given.split] if given.split else list(known.domains[domain])
-    if known == MAPILLARY and "val" in splits:
-        total = _make(prepare_mapillary(folder, workers=WORKERS), "half-size copies")
-        CONSOLE.print(f"{total:,} half-size images and labels are in {folder / HALF}", highlight=False)
-    if known == IDD:
-        _draw_labels(folder, domain, splits)
+    for what, progress, made in known.prepare(folder, splits, WORKERS):
+        total = _make(progress, f"{domain}: {what}")
+        CONSOLE.print(f"{total:,} {made}", highlight=False, markup=False)
     _copy(known, folder, domain, ["train"] if known.held_out else splits, copies_of(known, paths.cache))
     return 0
-
-
-def _draw_labels(folder: Path, domain: str, splits: Sequence[str]) -> None:
-    for split in splits:
-        if wants_labels(folder, split):
-            total = _make(prepare_idd(folder, split, workers=WORKERS), f"labels of {domain} {split}")
-            CONSOLE.print(f"{total:,} label files, drawn from the polygons, are in {folder / 'gtFine' / split}",
-                          highlight=False)  # fmt: skip
 
 
 def _copy(known: DataSet, folder: Path, domain: str, splits: Sequence[str], copies: Path) -> None:

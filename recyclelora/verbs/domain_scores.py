@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from recyclelora.data.datasets import DOMAINS, DomainData, find_set, open_domain
+from recyclelora.data.datasets import DOMAINS, DomainData, count_of, find_set, open_domain
 from recyclelora.data.labels import Common, common_space
 from recyclelora.trials.device import choose_device
 from recyclelora.trials.label_mapping import describe, scoring_of
@@ -45,7 +45,8 @@ def evaluate(given: argparse.Namespace) -> int:
     said = f"{view(model.config)}; {counting(model.config)}"
     scoring = scoring_of(model.space, {data.domain: data.space for data in opened})
     if given.json:
-        domains = {each.data.domain: {"split": each.data.split, "images": len(each.data), "miou": each.miou,
+        domains = {each.data.domain: {"split": each.data.split, "images": len(each.data),
+                                      "official": each.data.official, "miou": each.miou,
                                       "chance": each.chance, "label_space": each.common.space.name, "iou": each.iou,
                                       "data_fingerprint": fingerprint_of(each.data, paths)} for each in scored}
         source = known_settings(model.config, model.stated).get("data.source")
@@ -83,8 +84,9 @@ def _print(scored: list[Scored]) -> None:
     for column in ("images", "mIoU %", "chance %", "classes"):
         table.add_column(column, justify="right")
     for each in scored:
-        table.add_row(each.data.domain, each.data.split, str(len(each.data)), f"{100 * each.miou:.2f}",
-                      f"{100 * each.chance:.2f}", f"{len(each.iou)} of {len(each.common.scored)}")
+        table.add_row(each.data.domain, each.data.split, count_of(len(each.data), each.data.official),
+                      f"{100 * each.miou:.2f}", f"{100 * each.chance:.2f}",
+                      f"{len(each.iou)} of {len(each.common.scored)}")
     CONSOLE.print(table)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from recyclelora.data.contact_sheet import Prediction, draw_predictions, lay_over
+from recyclelora.data.faults import Fault, fault, summarise
 from recyclelora.data.labels import IGNORE, Image, Label, LabelSpace
 from recyclelora.data.photos import name_photos, read_photo
 from recyclelora.errors import InputError
@@ -23,9 +24,10 @@ def predict(given: argparse.Namespace) -> int:
     from recyclelora.trials.scores import predict_image
 
     paths = paths_of(given)
-    photos, problems = name_photos(given.images)
+    photos, missing = name_photos(given.images)
     if not photos:
-        raise InputError("; ".join(problems))
+        raise InputError("; ".join(missing))
+    faults: list[Fault] = []
     model = find_model(given, paths)
     device = choose_device()
     out: Path = given.out or paths.results / "predictions"
@@ -39,7 +41,7 @@ def predict(given: argparse.Namespace) -> int:
                 try:
                     image = read_photo(path)
                 except InputError as error:
-                    problems.append(str(error))
+                    faults.append(fault(error, name, path))
                     continue
                 label = predict_image(segmentor, model.config, image, device)
                 save_label(label, model.space, out / f"{name}_label.png")
@@ -52,6 +54,7 @@ def predict(given: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(f"{error.filename or out}: cannot be written ({error.strerror or error}); choose another "
                          "folder with --out") from None
+    problems = [*missing, *summarise(faults)]
     for problem in problems:
         ERRORS.print(problem, style="red", highlight=False, markup=False)
     if rows:

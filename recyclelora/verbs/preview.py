@@ -97,7 +97,7 @@ def _images(config: Config, paths: Paths) -> tuple[tuple[Images, ...], int, str]
                        for each, limit in zip(asked, wanted, strict=True))
         learnt = _space(data.sources[0])
         return listed, len(learnt.classes) if learnt else CLASSES, str(absent)
-    return (tuple(Images(*each, len(part), _official(*each[1:]), part.space.name)
+    return (tuple(Images(*each, len(part), part.official, part.space.name)
                   for each, part in zip(asked, all_parts(domains), strict=True)), len(domains.train.space.classes), "")
 
 

@@ -7,6 +7,7 @@ from rich.table import Column, Table
 
 from recyclelora.config import Config, flatten
 from recyclelora.costs import requirements
+from recyclelora.data.datasets import count_of
 from recyclelora.settings import Settings
 from recyclelora.trials.stated import UNKNOWN, Stated, known_settings
 from recyclelora.verbs.console import CONSOLE
@@ -58,7 +59,8 @@ def _schedule(trial: Preview) -> Table:
 def _data(trial: Preview) -> Table:
     table = _table("data", "role", "domain", "split", "images", "official", "label space")
     for each in trial.images:
-        num, official = ("–" if count is None else f"{count:,}" for count in (each.num, each.official))
+        num = "–" if each.num is None else count_of(each.num, each.official)
+        official = "–" if each.official is None else f"{each.official:,}"
         table.add_row(each.role, each.domain, each.split, num, official, each.space)
     return table
 

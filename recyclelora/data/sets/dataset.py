@@ -1,11 +1,12 @@
 """What the program knows of a downloaded data set: its domains, where its files are and how its labels are stored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from recyclelora.data.folders import match_files, nothing_found
 from recyclelora.data.labels import LabelSpace
+from recyclelora.data.many_files import Progress
 from recyclelora.data.pairs import LabelFormat, Pair, pair_up
 
 Splits = Mapping[str, int | None]  # split -> its official number of images, None where no source was found for one
@@ -18,13 +19,29 @@ class Listing(NamedTuple):
     stored: LabelFormat
 
 
+class Preparation(NamedTuple):
+    """Something that is made of a downloaded set once: `what` it is, the `progress` of its making, which is done as it
+    is walked through, and what has been `made`, to be told after the number."""
+
+    what: str
+    progress: Iterator[Progress]
+    made: str
+
+
+def nothing(folder: Path, splits: Sequence[str], workers: int) -> Iterator[Preparation]:
+    """Of a set that is read as it was downloaded."""
+    return iter(())
+
+
 class DataSet(NamedTuple):
     """One data set as people download it.
 
     `list(folder, domain, split)` finds the files below `folder`, the first of `folders` that the data root has; it
     looks at names only and raises InputError for what is missing. `held_out`: the set has no official val split, and
     its val is the last images of the fixed permutation of train (see `datasets.open_domain`), so that `list` is asked
-    for train alone. `size` is (height, width), None where sizes differ.
+    for train alone. `size` is (height, width), None where sizes differ. `prepare(folder, splits, workers)` says what
+    has to be made of some splits before they can be read, each made by that many processes; what is made already is
+    passed over.
     """
 
     name: str
@@ -38,6 +55,7 @@ class DataSet(NamedTuple):
     licence: str
     reference: str
     held_out: bool = False
+    prepare: Callable[[Path, Sequence[str], int], Iterator[Preparation]] = nothing
     declared: str = ""  # a hash of what a declaration says of the labels; "" for a set that the program knows itself
 
 
