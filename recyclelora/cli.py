@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recyclelora.errors import InputError, Outage
 from recyclelora.verbs import load_verb, load_verbs
-from recyclelora.verbs.terminal import drop_output, interruptible, screened
+from recyclelora.verbs.screen import drop_output, interruptible, screened
 
 DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from recyclelora.adapters.adapter_error import AdapterError
-from recyclelora.adapters.arguments import real, whole
 from recyclelora.adapters.inits import find_init
 from recyclelora.adapters.layer import Which
+from recyclelora.adapters.python_numbers import real, whole
 
 Scaling = Literal["shared", "per_adapter"] | float
 

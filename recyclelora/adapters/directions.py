@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from recyclelora.adapters.adapter_error import AdapterError
-from recyclelora.adapters.arguments import real, whole
 from recyclelora.adapters.cache import Factorisation
 from recyclelora.adapters.init_names import ENDS
 from recyclelora.adapters.inits import Cut, Factors, find_init
+from recyclelora.adapters.python_numbers import real, whole
 from recyclelora.adapters.tensor_files import tensor_digest
 
 

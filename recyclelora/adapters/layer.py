@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recyclelora.adapters.arguments import real
 from recyclelora.adapters.inits import Factors
+from recyclelora.adapters.python_numbers import real
 
 Which = Literal["main", "sub"]
 WHICH: tuple[Which, Which] = ("main", "sub")

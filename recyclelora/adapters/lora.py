@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from recyclelora.adapters.adaptation import Adaptation, Scaling
 from recyclelora.adapters.adapter_error import AdapterError
-from recyclelora.adapters.arguments import whole
 from recyclelora.adapters.directions import Directions, Factors
 from recyclelora.adapters.layer import WHICH, DualLoRALinear, Which
+from recyclelora.adapters.python_numbers import whole
 from recyclelora.adapters.replaceable import check_replaceable
 from recyclelora.adapters.roles import EVERY_LINEAR, Target, select
 from recyclelora.adapters.tensor_files import combined_digest, tensor_digest

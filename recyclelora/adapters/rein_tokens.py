@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from recyclelora.adapters.adapter_error import AdapterError
-from recyclelora.adapters.arguments import real, whole
 from recyclelora.adapters.lora import adapted_layers, base_digest
+from recyclelora.adapters.python_numbers import real, whole
 from recyclelora.adapters.tensor_files import read_described, write_described
 from recyclelora.adapters.wrappers import check_unwrapped
 

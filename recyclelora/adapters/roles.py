@@ -16,7 +16,7 @@ from typing import NamedTuple
 from torch import nn
 
 from recyclelora.adapters.adapter_error import AdapterError
-from recyclelora.adapters.arguments import whole
+from recyclelora.adapters.python_numbers import whole
 from recyclelora.adapters.wrappers import check_unwrapped
 
 ROLES = ("qkv", "q", "k", "v", "proj", "fc1", "fc2")

@@ -12,13 +12,13 @@ from recyclelora.errors import InputError
 from recyclelora.runs.tracking import PlannedCell, Tracker
 from recyclelora.spaces.space import Knobs, Space, cells_of, label_of
 from recyclelora.spaces.statement import Statement, dump_statement
-from recyclelora.sweeps import sweep
+from recyclelora.sweeps import ray_tune
 from recyclelora.sweeps.bookkeeping import bookkeeping, closing_runs
 from recyclelora.sweeps.cluster import Share, cluster, share_of
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job
+from recyclelora.sweeps.optuna_search import importances
 from recyclelora.sweeps.planning import check_starts, plan, prepare, unseen, within_budget
-from recyclelora.sweeps.search import importances
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.writing import write_text
@@ -76,7 +76,7 @@ def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, *,
         board = Board(space.sweep_name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
         if left:
             with bookkeeping(tracker, parent, paths, board, console) as keeper, cluster(address) as resources:
-                sweep.run_design(left, keeper, paths, _share(resources, left), space=space, name=space.sweep_name,
+                ray_tune.run_design(left, keeper, paths, _share(resources, left), space=space, name=space.sweep_name,
                                  retries=retries)
         tracker.close_sweep(parent, complete=not board.failed)
         return _count(board)
@@ -98,7 +98,7 @@ def _search(space: Space, paths: Paths, tracker: Tracker, console: Console, pare
         with bookkeeping(tracker, parent, paths, board, console) as keeper, cluster(address) as resources:
             needs = space.settings.resolve().resources  # no knob of a search
             share = share_of(resources, needs.cpus, needs.gpus)
-            sweep.run_search(propose, missing, keeper, paths, share, space=space, name=space.name, study=study,
+            ray_tune.run_search(propose, missing, keeper, paths, share, space=space, name=space.name, study=study,
                              retries=retries)
     found = importances(study, space.name)
     if found:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.run import DeletedRun, Sweep
 from recyclelora.spaces.statement import Statement
-from recyclelora.tables.adaptation import tabulate_adapters
+from recyclelora.tables.adapter_table import tabulate_adapters
 from recyclelora.tables.captions import describe_lacks, describe_origin
 from recyclelora.tables.cells import group
 from recyclelora.tables.comparisons import check_names

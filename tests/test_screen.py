@@ -18,7 +18,7 @@ from recyclelora.documents import dump
 from recyclelora.runs.results_folder import alone_in
 from recyclelora.runs.tracking import Tracker
 from recyclelora.spaces.statement import Statement, dump_statement
-from recyclelora.verbs.terminal import GRACE, Interrupts, Screen, interruptible, screened
+from recyclelora.verbs.screen import GRACE, Interrupts, Screen, interruptible, screened
 from tests.ablation import LEVELS, RANKS, planned, record
 from tests.tiny_config import TINY
 

@@ -24,7 +24,7 @@ from recyclelora.spaces.space_file import read_space
 from recyclelora.sweeps.cluster import Share, cluster, failures_told, reason_of, run_on_cluster, share_of
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job
-from recyclelora.sweeps.sweep import run_design, run_search
+from recyclelora.sweeps.ray_tune import run_design, run_search
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress

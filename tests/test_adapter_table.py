@@ -3,7 +3,7 @@
 import pytest
 
 from recyclelora.adapters.diagnostics import DEFINITIONS
-from recyclelora.tables.adaptation import tabulate_adapters
+from recyclelora.tables.adapter_table import tabulate_adapters
 from recyclelora.tables.cells import group
 from recyclelora.tables.sheet import Number
 from tests.ablation import ordinary

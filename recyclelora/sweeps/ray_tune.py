@@ -18,9 +18,9 @@ from recyclelora.spaces.space import Asha, Space
 from recyclelora.sweeps.cluster import Share
 from recyclelora.sweeps.halt import Halt
 from recyclelora.sweeps.jobs import Job, Listener, Propose, RunTrial
+from recyclelora.sweeps.optuna_search import Search
 from recyclelora.sweeps.queue import JobQueue, finite
 from recyclelora.sweeps.relay import Relay
-from recyclelora.sweeps.search import Search
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress, run
