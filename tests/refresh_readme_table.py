@@ -13,7 +13,6 @@ from typing import Any
 
 from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.runs.run import Sweep
-from recyclelora.runs.tracking import Tracker
 from recyclelora.spaces.statement import dump_statement, parse_statement
 from recyclelora.tables.evidence import Evidence, fetch
 from recyclelora.tables.formats import render
@@ -63,6 +62,8 @@ def block(readme: str) -> str:
 
 
 def main() -> None:
+    from recyclelora.runs.tracking import Tracker  # which imports mlflow; the tests that read the records need none
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="the folder that the default sweep was run in")
     evidence = fetch(Tracker.open(parser.parse_args().results.resolve()), "default")
