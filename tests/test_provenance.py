@@ -82,7 +82,7 @@ def test_pairs_are_those_of_the_table_where_a_cell_has_fewer_seeds_planned(cell:
     differences = build(sweep(), plan, records, STATEMENT)[1]
     row = next(row for row in differences.rows if row.label == cell)
     assert row.entries[0] == Number(2 if fewer else 5, digits=0)
-    for column in ("pairs", MEAN, "p (Holm)", "g"):
+    for column in ("pairs", MEAN, "target mean p", "target mean p (Holm)", "target mean g"):
         found = ask("rank.differences", cell, column, (plan, records))
         counted = sorted({source.seed for source in found.sources if source.counted})
         assert counted == ([0, 1] if fewer else [0, 1, 2, 3, 4])
