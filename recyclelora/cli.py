@@ -26,6 +26,7 @@ exit codes: 0 done; 1 some trials failed, some files are faulty, or a cluster or
 environment: DATA_ROOT (folder of the data sets), MLFLOW_TRACKING_URI (an MLflow server), RAY_ADDRESS (a running Ray
 cluster), RECYCLELORA_CACHE (pretrained weights and factorisations; default RESULTS/cache)"""
 
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("recyclelora", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _run(arguments)
         except KeyboardInterrupt:
             code = INTERRUPTED
+        except BrokenPipeError:  # whoever read the output has ended; together with this program, if it was interrupted
+            drop_output()
+            code = DONE if interrupts.last is None else INTERRUPTED
         if code and interrupts.last is not None:  # an error may be what the interruption looked like further down
             code = INTERRUPTED
         if code == INTERRUPTED:
@@ -72,8 +76,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         return load_verb(given.verb).run(given)
     except BrokenPipeError:
-        drop_output()
-        return DONE
+        raise
     except Exception as error:
         return _complain(error, given.verb)
 
@@ -92,6 +95,9 @@ def _complain(error: Exception, verb: str) -> int:
         return SOME_FAILED
     if isinstance(error, OSError):  # a full disk, a lost file system: the machine's trouble, not a bug
         _say(f"{error.filename or verb}: {error.strerror or error}")
+        return BAD_INPUT
+    if isinstance(error, UnicodeEncodeError):  # in a locale such as C, whose file names are ASCII
+        _say(f"{error.object!r}: no name for a file where the encoding is {error.encoding}; set LC_ALL=C.UTF-8")
         return BAD_INPUT
     from recyclelora.adapters import AdapterError  # late: it brings torch along
 
