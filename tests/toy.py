@@ -61,3 +61,7 @@ def fail(how: str) -> str:
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(600)
     return how
+
+
+def refuse(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None]) -> Record:
+    raise InputError("no such image")
