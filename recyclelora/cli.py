@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from recyclelora.errors import InputError, Outage
+from recyclelora.errors import InputError, Outage, reason_of
 from recyclelora.verbs import load_verb, load_verbs
 from recyclelora.verbs.screen import drop_output, interruptible, screened
 
@@ -106,11 +106,6 @@ def _complain(error: Exception, verb: str) -> int:
         return BAD_INPUT
     traceback.print_exception(error)
     return SOME_FAILED
-
-
-def reason_of(error: BaseException) -> str:
-    """The first line of what a store says; of a database its driver's own words, without the statement."""
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:300] or type(error).__name__
 
 
 def _say(line: str) -> None:

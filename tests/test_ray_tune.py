@@ -18,10 +18,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from recyclelora.config import flatten
-from recyclelora.errors import InputError, Outage
+from recyclelora.errors import InputError, Outage, reason_of
 from recyclelora.spaces.space import Knobs, Space, expand, label_of
 from recyclelora.spaces.space_file import read_space
-from recyclelora.sweeps.cluster import Share, cluster, failures_told, reason_of, run_on_cluster, share_of
+from recyclelora.sweeps.cluster import Share, cluster, failures_told, run_on_cluster, share_of
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job
 from recyclelora.sweeps.ray_tune import run_design, run_search
