@@ -30,3 +30,10 @@ def test_ordinary_words_are_stored_as_they_are_written() -> None:
     assert [encode(value) for value in ("rrqr", "a b", "größe", None, True, 1e-4, (1, 2))] == [
         "rrqr", "a b", "größe", "null", "true", "0.0001", "[1, 2]"]
     assert math.isnan(decode(encode(math.nan)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("value", "length", "kept"), [
+    ("a\0b", None, "ab"), ("a\ud800b", None, "a?b"), ("größe ✓", None, "größe ✓"), ("x" * 10, 3, "xxx"), (12, None, "12"),
+    ("ab\0c", 3, "abc")])
+def test_what_databases_do_not_keep_is_taken_out(value: object, length: int | None, kept: str) -> None:
+    assert clean(value, length) == kept
