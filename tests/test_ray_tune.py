@@ -328,21 +328,30 @@ def test_every_error_of_ray_is_told_in_a_line(error: type[Exception]) -> None:
 
 
 def test_a_node_that_dies_under_a_task_is_told_in_a_line(tmp_path: Path) -> None:
-    """In a process of its own: two nodes on this machine, one of which is killed by the task that it runs."""
+    """In a process of its own: two nodes on this machine, one of which goes while it runs the task."""
     code = """
-import ray
+import sys, threading, time
+from pathlib import Path
 from ray.cluster_utils import Cluster
 from recyclelora.sweeps.cluster import Share, cluster, run_on_cluster
 from tests import toy
-if __name__ == "__main__":
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    made.add_node(num_cpus=4)
-    with cluster(made.address):
-        print(run_on_cluster(toy.fail, [("node",)], Share(2.0, 0.0, 1)))
-    made.shutdown()
+
+def remove() -> None:
+    while not mark.exists():
+        time.sleep(0.1)
+    made.remove_node(node, allow_graceful=False)
+
+mark = Path(sys.argv[1])
+made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+node = made.add_node(num_cpus=4)
+threading.Thread(target=remove, daemon=True).start()
+with cluster(made.address):
+    print(run_on_cluster(toy.wait, [(str(mark),)], Share(2.0, 0.0, 1)))
+made.shutdown()
 """
     (tmp_path / "dying.py").write_text(code)
-    done = subprocess.run([sys.executable, str(tmp_path / "dying.py")], capture_output=True, text=True, timeout=600, cwd=ROOT)
+    done = subprocess.run([sys.executable, str(tmp_path / "dying.py"), str(tmp_path / "mark")], capture_output=True, text=True,
+                          timeout=900, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     assert re.search(r"^\['(it failed on the cluster|the worker died) \(\w+", done.stdout, re.MULTILINE), done.stdout
     assert "Traceback" not in done.stderr
