@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from recyclelora.errors import InputError, Outage
+from recyclelora.errors import InputError, Outage, reason_of
 from recyclelora.verbs import load_verb, load_verbs
 from recyclelora.verbs.screen import drop_output, interruptible, screened
 
@@ -25,6 +25,7 @@ exit codes: 0 done; 1 some trials failed, some files are faulty, or a cluster or
 130 interrupted (run the same command to go on)
 environment: DATA_ROOT (folder of the data sets), MLFLOW_TRACKING_URI (an MLflow server), RAY_ADDRESS (a running Ray
 cluster), RECYCLELORA_CACHE (pretrained weights and factorisations; default RESULTS/cache)"""
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("recyclelora", description=DESCRIPTION, epilog=EPILOG,
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _run(arguments)
         except KeyboardInterrupt:
             code = INTERRUPTED
+        except BrokenPipeError:  # whoever read the output has ended; together with this program, if it was interrupted
+            drop_output()
+            code = DONE if interrupts.last is None else INTERRUPTED
         if code and interrupts.last is not None:  # an error may be what the interruption looked like further down
             code = INTERRUPTED
         if code == INTERRUPTED:
@@ -72,8 +76,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         return load_verb(given.verb).run(given)
     except BrokenPipeError:
-        drop_output()
-        return DONE
+        raise
     except Exception as error:
         return _complain(error, given.verb)
 
@@ -93,6 +96,9 @@ def _complain(error: Exception, verb: str) -> int:
     if isinstance(error, OSError):  # a full disk, a lost file system: the machine's trouble, not a bug
         _say(f"{error.filename or verb}: {error.strerror or error}")
         return BAD_INPUT
+    if isinstance(error, UnicodeEncodeError):  # in a locale such as C, whose file names are ASCII
+        _say(f"{error.object!r}: no name for a file where the encoding is {error.encoding}; set LC_ALL=C.UTF-8")
+        return BAD_INPUT
     from recyclelora.adapters import AdapterError  # late: it brings torch along
 
     if isinstance(error, AdapterError):
@@ -100,11 +106,6 @@ def _complain(error: Exception, verb: str) -> int:
         return BAD_INPUT
     traceback.print_exception(error)
     return SOME_FAILED
-
-
-def reason_of(error: BaseException) -> str:
-    """The first line of what a store says; of a database its driver's own words, without the statement."""
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0][:300] or type(error).__name__
 
 
 def _say(line: str) -> None:

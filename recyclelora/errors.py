@@ -21,3 +21,14 @@ class Outage(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception says, in one line: the kind of its innermost cause, and the first line of that one's text. A
+    database driver's error tells more than the statement around it, and a worker's more than the task's."""
+    while (cause := next(filter(None, (getattr(error, name, None) for name in ("orig", "cause", "__cause__"))), None)):
+        if not isinstance(cause, BaseException):
+            break
+        error = cause
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

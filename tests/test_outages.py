@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from recyclelora.cli import BAD_INPUT, SOME_FAILED
+from recyclelora.cli import BAD_INPUT, SOME_FAILED, main
 from recyclelora.documents import dump
 from recyclelora.runs.mlflow_urls import command as server_command
+from recyclelora.runs.tracking import Tracker
 from tests.test_driver import Sweep
 from tests.test_tracking import answers, reserved_port
 from tests.tiny_config import TINY
@@ -51,6 +52,36 @@ def test_a_full_disk_is_one_line_and_the_sweep_goes_on_when_there_is_room(tmp_pa
     (disk / "fill").unlink()
     code, output = sweep.finish()
     assert code == 0 and {run.info.status for run in sweep.runs()} == {"FINISHED"}, output
+
+
+@pytest.fixture
+def freeze() -> Iterator[Callable[[Path], None]]:
+    """Makes a file or folder one that nobody can change, not even root."""
+    frozen: list[Path] = []
+
+    def make(path: Path) -> None:
+        if shutil.which("chattr") is None or subprocess.run(["chattr", "+i", str(path)], capture_output=True).returncode:
+            pytest.skip("this file system has no such mark")
+        frozen.append(path)
+
+    yield make
+    for path in frozen:
+        subprocess.run(["chattr", "-i", str(path)], check=True)
+
+
+@pytest.mark.parametrize(("what", "code", "said"), [
+    (".", BAD_INPUT, "cannot be written (Operation not permitted)"),
+    ("mlflow.db", SOME_FAILED, "the tracking store failed (OperationalError: attempt to write a readonly database)")])
+def test_results_that_nobody_can_change_are_one_line(tmp_path: Path, cache: Path, freeze: Callable[[Path], None], what: str,
+                                                     code: int, said: str, capfd: pytest.CaptureFixture[str],
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECYCLELORA_CACHE", str(cache))
+    (tmp_path / "config.yaml").write_text(dump(dict(TINY)))
+    Tracker.open(tmp_path / "results")
+    freeze(tmp_path / "results" / what)
+    assert main(["train", str(tmp_path / "config.yaml"), "--results", str(tmp_path / "results")]) == code
+    error = capfd.readouterr().err
+    assert said in error and error.count("\n") == 1
 
 
 def test_a_server_that_vanishes_is_one_line_without_its_password(tmp_path: Path, cache: Path) -> None:

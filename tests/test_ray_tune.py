@@ -18,10 +18,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from recyclelora.config import flatten
-from recyclelora.errors import InputError, Outage
+from recyclelora.errors import InputError, Outage, reason_of
 from recyclelora.spaces.space import Knobs, Space, expand, label_of
 from recyclelora.spaces.space_file import read_space
-from recyclelora.sweeps.cluster import Share, cluster, failures_told, reason_of, run_on_cluster, share_of
+from recyclelora.sweeps.cluster import Share, cluster, failures_told, run_on_cluster, share_of
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job
 from recyclelora.sweeps.ray_tune import run_design, run_search
@@ -242,7 +242,37 @@ def test_asha_stops_the_larger_half_where_the_goal_is_to_minimise(tmp_path: Path
         record.metrics["miou/source"] for record in outcomes.values() if record.outcome == "pruned")
 
 
+def test_a_trial_that_only_has_to_be_evaluated_is_not_stopped_early(tmp_path: Path, share: Share) -> None:
+    """The rung is at the last iteration: the worse trial ends there as well, and only its evaluation is left."""
+    space = space_of(tmp_path, "method: random\nrun_cap: 2\nparameters:\n  training.lr: {values: [1e-3, 1e-6]}\n"
+                               "early_terminate: {type: asha, min_iter: 9, eta: 2}\n")
+    heard = Heard()
+    jobs = sorted((job_of(space, planned.knobs) for planned in expand(space)), key=lambda job: -rate_of(job))
+    run_design(jobs, heard, paths_of(tmp_path), ONE_BY_ONE, space=space, name="asha-last", trial=toy.run)
+    assert [heard.records[job.fingerprint].outcome for job in jobs] == ["finished", "finished"]
+
+
+@pytest.mark.parametrize(("eta", "stopped"), [(2, {3}), (4, {2, 3})])
+def test_asha_keeps_the_share_that_eta_says(tmp_path: Path, share: Share, eta: int, stopped: set[int]) -> None:
+    """Four trials one after the other: the third best, the best, the second, the worst. Each goes on if it is in the
+    best half, or quarter, of those before it."""
+    space = space_of(tmp_path, "method: random\nrun_cap: 4\nparameters:\n  training.lr: {values: [1e-6, 1e-3, 1e-5, 2e-4]}\n"
+                               f"early_terminate: {{type: asha, min_iter: 8, eta: {eta}}}\n")
+    heard, rates = Heard(), (1e-5, 1e-3, 2e-4, 1e-6)
+    jobs = sorted((job_of(space, planned.knobs) for planned in expand(space)), key=lambda job: rates.index(rate_of(job)))
+    run_design(jobs, heard, paths_of(tmp_path), ONE_BY_ONE, space=space, name=f"eta-{eta}", trial=toy.run)
+    assert {place for place, job in enumerate(jobs) if heard.records[job.fingerprint].outcome == "pruned"} == stopped
+
+
 # what goes wrong around the jobs
+
+
+def test_bad_input_on_a_worker_fails_the_trial_once(tmp_path: Path, share: Share) -> None:
+    space, heard = space_of(tmp_path, "method: grid\nparameters:\n  training.lr: {values: [1e-3]}\n"), Heard()
+    run_design([job_of(space, {"training.lr": 1e-3})], heard, paths_of(tmp_path), ONE_BY_ONE, space=space, name="bad",
+               trial=toy.refuse)
+    record = heard.records["lr=0.001-0"]
+    assert (record.outcome, record.reason) == ("failed", "no such image") and not heard.retries
 
 
 class Full(Heard):
@@ -298,21 +328,30 @@ def test_every_error_of_ray_is_told_in_a_line(error: type[Exception]) -> None:
 
 
 def test_a_node_that_dies_under_a_task_is_told_in_a_line(tmp_path: Path) -> None:
-    """In a process of its own: two nodes on this machine, one of which is killed by the task that it runs."""
+    """In a process of its own: two nodes on this machine, one of which goes while it runs the task."""
     code = """
-import ray
+import sys, threading, time
+from pathlib import Path
 from ray.cluster_utils import Cluster
 from recyclelora.sweeps.cluster import Share, cluster, run_on_cluster
 from tests import toy
-if __name__ == "__main__":
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    made.add_node(num_cpus=4)
-    with cluster(made.address):
-        print(run_on_cluster(toy.fail, [("node",)], Share(2.0, 0.0, 1)))
-    made.shutdown()
+
+def remove() -> None:
+    while not mark.exists():
+        time.sleep(0.1)
+    made.remove_node(node, allow_graceful=False)
+
+mark = Path(sys.argv[1])
+made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+node = made.add_node(num_cpus=4)
+threading.Thread(target=remove, daemon=True).start()
+with cluster(made.address):
+    print(run_on_cluster(toy.wait, [(str(mark),)], Share(2.0, 0.0, 1)))
+made.shutdown()
 """
     (tmp_path / "dying.py").write_text(code)
-    done = subprocess.run([sys.executable, str(tmp_path / "dying.py")], capture_output=True, text=True, timeout=600, cwd=ROOT)
+    done = subprocess.run([sys.executable, str(tmp_path / "dying.py"), str(tmp_path / "mark")], capture_output=True, text=True,
+                          timeout=900, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     assert re.search(r"^\['(it failed on the cluster|the worker died) \(\w+", done.stdout, re.MULTILINE), done.stdout
     assert "Traceback" not in done.stderr

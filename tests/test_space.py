@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recyclelora.errors import InputError
-from recyclelora.spaces.space import Parameter, Space, expand, label_of, sample, suggest
+from recyclelora.spaces.space import Distribution, Parameter, Space, expand, label_of, sample, suggest
 from recyclelora.spaces.space_file import read_space
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,6 +130,41 @@ def test_an_edited_search_is_another_one(tmp_path: Path, old: str, new: str) -> 
 def test_more_trials_or_other_words_are_the_same_search(tmp_path: Path, old: str, new: str) -> None:
     assert old in SEARCH
     assert space_of(tmp_path, SEARCH).sweep_name == space_of(tmp_path, SEARCH.replace(old, new)).sweep_name
+
+
+def test_a_grid_sees_the_base_config_where_a_condition_speaks_of_it(tmp_path: Path) -> None:
+    text = ("method: grid\nconfig: {adapter.init: svd}\nparameters:\n"
+            "  adapter.main.end: {values: [minor, major], when: {adapter.init: svd}}\n")
+    assert [trial.knobs for trial in expand(space_of(tmp_path, text))] == [
+        {"adapter.main.end": "minor"}, {"adapter.main.end": "major"}]
+
+
+@pytest.mark.parametrize(("distribution", "low", "high"), [("uniform", 0.1, 0.9), ("log_uniform", 1e-4, 1e-2)])
+def test_numbers_are_drawn_from_the_whole_range_evenly(distribution: Distribution, low: float, high: float) -> None:
+    draw, knob = random.Random(0), Parameter("x", low=low, high=high, distribution=distribution)
+    place = math.log if distribution == "log_uniform" else float
+    shares = [(place(sample(knob, draw)) - place(low)) / (place(high) - place(low)) for _ in range(4000)]  # type: ignore[arg-type]
+    tenths = [sum(tenth <= 10 * share < tenth + 1 for share in shares) for tenth in range(10)]
+    assert sum(tenths) == 4000 and max(abs(count - 400) for count in tenths) < 80, "4 standard deviations"
+
+
+def test_the_last_draw_of_whole_numbers_is_the_upper_bound() -> None:
+    class Last(random.Random):
+        def uniform(self, a: float, b: float) -> float:
+            return b
+
+    for high in range(2, 2000):
+        assert sample(Parameter("x", low=1, high=high, distribution="int_log_uniform"), Last()) == high
+
+
+@pytest.mark.parametrize(("method", "section"), [("leave_one_out", "components"), ("add_one_in", "components"),
+                                                 ("cells", "cells"), ("grid", "baselines")])
+def test_a_bad_value_of_a_named_cell_has_its_own_line(tmp_path: Path, method: str, section: str) -> None:
+    text = f"method: {method}\n{section}:\n  one: {{training.lr: 1e-3}}\n  two: {{adapter.init: kaimin}}\n"
+    with pytest.raises(InputError, match="space.yaml:4: adapter.init: 'kaimin'"):
+        list(expand(space_of(tmp_path, text)))
+    with pytest.raises(InputError, match="space.yaml:4: evaluation.images: cells measured by different protocols"):
+        list(expand(space_of(tmp_path, text.replace("adapter.init: kaimin", "evaluation.images: 3"))))
 
 
 def test_conditions() -> None:

@@ -105,6 +105,6 @@ def test_whole_numbers_are_checked_while_parsing() -> None:
     from recyclelora.verbs.arguments import positive
 
     assert positive("12") == 12
-    for text in ("0", "-1", "1.5", "x", ""):
+    for text in ("0", "-1", "1.5", "x", "", "1_0", "1:30", "1000001", "99999999999999999999", "9" * 5000):
         with pytest.raises(argparse.ArgumentTypeError, match="a whole number from 1"):
             positive(text)

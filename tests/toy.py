@@ -3,7 +3,6 @@ training.lr = 1e-3; scores grow with the iterations; `init: svd` diverges; weigh
 
 import math
 import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -57,7 +56,14 @@ def fail(how: str) -> str:
             raise InputError("bad input")
         case "exit":
             os._exit(1)
-        case "node":
-            os.kill(os.getppid(), signal.SIGKILL)
-            time.sleep(600)
     return how
+
+
+def wait(mark: str) -> None:
+    """A function for a worker that says when it has begun, and then takes for ever."""
+    open(mark, "x").close()
+    time.sleep(3600)
+
+
+def refuse(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None]) -> Record:
+    raise InputError("no such image")

@@ -16,7 +16,7 @@ from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from recyclelora.documents import check_name
-from recyclelora.errors import InputError
+from recyclelora.errors import InputError, reason_of
 from recyclelora.runs.encoding import clean, encode
 from recyclelora.runs.mlflow_urls import on_server
 from recyclelora.runs.planned_cells import PlannedCell, dump_plan
@@ -39,6 +39,9 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Experiment, Metric, Param, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
+
+for _name in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # they repeat what is raised, with tracebacks
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow's pages nest runs
 MAX_PARAM = 6000  # characters; MLflow cuts a longer value without a word
@@ -287,7 +290,7 @@ def _membership(run: Run, sweep: str, cell: str, parent: str | None) -> dict[str
 def _complaint(uri: str, error: Exception, *, given: bool) -> str:
     text = hide(str(error).partition("\n")[0], uri)
     silence = re.search(r"Caused by (\w+)", text)
-    reason = f"no answer, {silence[1]}" if silence else f"{type(error).__name__}: {text[:300]}"
+    reason = f"no answer, {silence[1]}" if silence else hide(reason_of(error), uri)
     advice = ("start the server or correct MLFLOW_TRACKING_URI, or unset it to keep the runs in the results folder"
               if given else "repair it, or choose another results folder")
     return f"MLflow store {redact(uri)}: cannot be used ({reason}); {advice}"

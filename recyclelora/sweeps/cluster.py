@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import ray
 from ray import tune
 
-from recyclelora.errors import InputError, Outage
+from recyclelora.errors import InputError, Outage, reason_of
 from recyclelora.runs.redaction import redact
 from recyclelora.sockets import socket_folder
 
@@ -90,14 +90,6 @@ def _own_signals() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, former)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def reason_of(error: BaseException) -> str:
-    """What an exception says, in one line: its kind, and the beginning of its text."""
-    cause = getattr(error, "cause", None)  # that of a function which failed on a worker
-    error = cause if isinstance(cause, BaseException) else error
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {said[:300]}" if said else type(error).__name__
 
 
 def _knock(address: str) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 
 def positive(text: str) -> int:
-    """The type of a whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
+    """The type of a whole number from 1 to a million; nothing that is counted here comes near that."""
+    if not text.isdecimal() or len(text) > 7 or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 1000000, found {text[:40]!r}")
     return int(text)
 
 
