@@ -246,7 +246,7 @@ def test_train_evaluate_predict(desk: Desk, capfd: pytest.CaptureFixture[str]) -
                      "--results", "results") == 0
     output = capfd.readouterr().out
     for said in ("2 of 233", "Protocol: fit in 56x42", "camvid in camvid11 (of cityscapes19 building: building, wall;", "pedestrian",
-                 f"Model {fingerprint}, trained on scenes-day in cityscapes19."):
+                 f"Model {fingerprint}, trained on scenes-day, in cityscapes19."):
         assert said in output
     folder = desk.folder / "photos"
     (folder / "more").mkdir(parents=True)

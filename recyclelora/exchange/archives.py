@@ -12,6 +12,8 @@ from recyclelora.errors import InputError
 _OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number that torch's old format begins with, as a pickle
 _CONVERT = ("load it where it was made and write its tensors with torch.save(state_dict, FILE) or as safetensors")
 
+_PROTOCOL = 5  # the newest of pickle; a file of a protocol from 2 on begins with 0x80 and its number
+
 
 class Format(Enum):
     """`VERIFIED`: every record has the checksum that was written with it. The others cannot be verified."""
@@ -61,7 +63,7 @@ def _check_records(path: Path) -> Format:
 
 
 def _kind(path: Path, head: bytes) -> str:
-    if head[:1] == b"\x80" or _is_old_pickle(path):
+    if (head[:1] == b"\x80" and 2 <= int.from_bytes(head[1:2]) <= _PROTOCOL) or _is_old_pickle(path):
         return (f"a bare pickle, not written by torch.save; it can run code when it is read, so it is not read here; "
                 f"{_CONVERT}")
     return kind_of(head) or "cut short, or of another program (a state dict saved with torch.save is one)"
