@@ -4,6 +4,7 @@ import struct
 from pathlib import Path
 
 _MOST = 100_000_000  # bytes of a safetensors header that readers take
+_READ = 4096  # bytes of a file that are looked at
 _POINTER = b"version https://git-lfs"
 
 
@@ -15,7 +16,7 @@ def fault_of(path: Path, error: Exception) -> str:
         if path.is_dir():
             return "it is a folder; expected a file"
         with path.open("rb") as file:
-            head = file.read(4096)
+            head = file.read(_READ)
         size = path.stat().st_size
     except OSError as refused:
         return refused.strerror or str(refused)
@@ -40,7 +41,7 @@ def _text(head: bytes) -> str | None:
     try:
         text = head.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # else a character was cut in two
+        if len(head) < _READ or error.start < len(head) - 3:  # else a character was cut in two by reading so far
             return None
         text = head[: error.start].decode()
     return text if all(character.isprintable() or character.isspace() for character in text) else None

@@ -105,7 +105,8 @@ def write_checked(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str
     if CONTENT in header:
         raise AdapterError(f"{path}: metadata {CONTENT!r} is a name of this file's own; choose another")
     _check_header(tensors, header, path)
-    write_tensors(tensors, path, {**header, CONTENT: _content(tensors, header)})
+    plain = storable(tensors)
+    write_tensors(plain, path, {**header, CONTENT: _content(plain, header)})
 
 
 def read_checked(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
