@@ -3,6 +3,8 @@ so that weights are downloaded once. And what makes a test say the same whoever 
 
 import os
 import random
+import signal
+import threading
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before SciPy: its threads spin where cores are shared (10 x, measured)
@@ -27,6 +29,13 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPO), os.environ.g
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None,
                                      suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("same")
+
+
+# A job in the background of a shell, or under nohup, ignores these; tests send them, also to the processes they start.
+if threading.current_thread() is threading.main_thread():
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from recyclelora.adapters.tensor_files import write_checked
 from recyclelora.data.datasets import open_domain
 from recyclelora.data.labels import CITYSCAPES19, common_space
 from recyclelora.errors import InputError
@@ -268,16 +269,16 @@ def test_what_does_not_belong_together_is_refused(whole: tuple[Record, Paths, li
     shutil.copytree(paths.trial(record.fingerprint), folder)
     head = load_file(folder / "head.safetensors")
     about = {"weights_sha256": "0" * 64, "label_space": "cityscapes19", "fingerprint": "x"}
-    save_file(head, folder / "head.safetensors", metadata=about)
+    write_checked(head, folder / "head.safetensors", about)
     with pytest.raises(InputError, match="trained on weights 000000000000"):
         load_model(folder, paths.cache)
-    save_file(head, folder / "head.safetensors")
+    write_checked(head, folder / "head.safetensors", {})
     with pytest.raises(InputError, match="does not tell which model it belongs to"):
         load_model(folder, paths.cache)
     about["weights_sha256"] = record.tags["weights_sha256"]
     for wrong in ({**head, "head.other": torch.ones(1)}, dict(list(head.items())[1:]),
                   {**head, "head.class_predictor.weight": torch.ones(20, 8)}):
-        save_file(wrong, folder / "head.safetensors", metadata=about)
+        write_checked(wrong, folder / "head.safetensors", about)
         with pytest.raises(InputError, match="does not fit the head of config.yaml at head."):
             load_model(folder, paths.cache)
     (folder / "head.safetensors").write_bytes(b"torn")
