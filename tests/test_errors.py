@@ -14,13 +14,13 @@ def test_a_store_says_what_its_database_said() -> None:
     """MLflow wraps SQLAlchemy's error, which wraps the driver's and adds the statement."""
     with pytest.raises(MlflowException) as caught, create_engine("sqlite://").connect() as connection:
         try:
-            connection.execute(text("SELECT * FROM nothing"))
+            connection.execute(text("SELECT * FROM absent"))
         except SQLAlchemyError as error:
             raise MlflowException(message=error) from error
-    assert reason_of(caught.value) == "OperationalError: no such table: nothing"
+    assert reason_of(caught.value) == "OperationalError: no such table: absent"
     with pytest.raises(SQLAlchemyError) as plain, create_engine("sqlite://").connect() as connection:
-        connection.execute(text("SELECT * FROM nothing"))
-    assert reason_of(plain.value) == "OperationalError: no such table: nothing"
+        connection.execute(text("SELECT * FROM absent"))
+    assert reason_of(plain.value) == "OperationalError: no such table: absent"
 
 
 @pytest.mark.parametrize(("error", "said"), [
