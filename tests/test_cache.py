@@ -90,7 +90,13 @@ def shorten(path: Path) -> None:
     save_file({name: tensor[:10].clone() for name, tensor in Counted()().items()}, path)
 
 
-@pytest.mark.parametrize("damage", [truncate, empty, zero, scribble, replace_by_another, shorten])
+def end_early(path: Path) -> None:
+    """Another whole file, of fewer directions."""
+    path.unlink()
+    Factorisation(lambda: {name: tensor[:30] for name, tensor in Counted()().items()}, path).rows(0, 30)
+
+
+@pytest.mark.parametrize("damage", [end_early, truncate, empty, zero, scribble, replace_by_another, shorten])
 def test_a_damaged_file_is_made_again(damage: Callable[[Path], None], tmp_path: Path) -> None:
     make, path = Counted(), tmp_path / "made.safetensors"
     Factorisation(make, path).rows(0, 64)
@@ -101,12 +107,13 @@ def test_a_damaged_file_is_made_again(damage: Callable[[Path], None], tmp_path: 
     assert path.read_bytes() == whole
 
 
-def test_a_flipped_byte_is_noticed_where_it_is_read_and_only_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["u", "s", "pivots"])
+def test_a_flipped_byte_is_noticed_where_it_is_read_and_only_there(name: str, tmp_path: Path) -> None:
     make, path = Counted(), tmp_path / "made.safetensors"
     Factorisation(make, path).rows(0, 64)
     content, start = bytearray(path.read_bytes()), payload_start(path)
-    begin, _ = json.loads(content[8:start])["u"]["data_offsets"]
-    content[start + begin + 50 * 7 * 4] ^= 1  # the lowest bit of u[50, 0]
+    begin, end = json.loads(content[8:start])[name]["data_offsets"]
+    content[start + begin + 50 * (end - begin) // 64] ^= 1  # the lowest bit of the first number in row 50
     path.write_bytes(content)
     assert torch.equal(Factorisation(make, path).rows(0, 50)["u"], weight((64, 7))[:50])
     assert make.calls == 1  # the other rows were not even read: small ranks read few bytes

@@ -113,6 +113,15 @@ def test_a_space_is_not_its_basis() -> None:
     assert principal_cosines(twice, twice).shape == (5,)
 
 
+def test_no_cosine_is_above_one() -> None:
+    """Which rounding would make of equal spaces, and no angle of that."""
+    for seed in range(40):
+        x = random(30, 6, seed=seed)
+        cosines = principal_cosines(x, x @ random(6, 6, seed=100 + seed))
+        assert float(cosines.max()) <= 1 and math.isfinite(geodesic_distance(cosines))
+        assert geodesic_distance(cosines) == pytest.approx(0, abs=1e-5)
+
+
 def test_distances_are_those_of_the_projections() -> None:
     x, y = (torch.linalg.qr(random(30, 4, seed=seed)).Q for seed in (0, 1))
     cosines = principal_cosines(x, y)

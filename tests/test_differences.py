@@ -95,6 +95,14 @@ def test_an_absent_baseline_leaves_nothing_to_compare() -> None:
     assert len(gone.columns) == len(sheet.columns)
 
 
+def test_the_power_is_that_of_the_cells_with_enough_pairs() -> None:
+    """Two pairs say nothing of a spread, however far apart they are."""
+    values = {"a": [0.1, 0.1, 0.1, 0.1], "b": [0.3, 0.31, 0.29, 0.3], "c": [0.2, 0.6]}
+    sentences = tabulate_differences("s", group("s", *scored(values)), Statement()).caption
+    (told,) = (sentence for sentence in sentences if "(median)" in sentence)
+    assert f"is {100 * statistics.stdev([0.2, 0.21, 0.19, 0.2]):.2f} points (median): 4 seeds" in told
+
+
 # other images
 
 

@@ -73,7 +73,7 @@ def _over_images(cell: Cell, baseline: Cell, domains: Sequence[str], confusions:
         below, above = below + (points - low) ** 2, above + (high - points) ** 2
     mean, count = _mean_difference(own, other, seeds), len(domains)
     return Number(POINTS * mean, low=POINTS * (mean - math.sqrt(below) / count),
-                  high=POINTS * (mean + math.sqrt(above) / count), signed=True) if seeds and domains else None
+                  high=POINTS * (mean + math.sqrt(above) / count), signed=True) if domains else None
 
 
 def _absent(cell: Cell, seeds: Sequence[int]) -> Absent:
