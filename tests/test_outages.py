@@ -47,7 +47,8 @@ def test_a_full_disk_is_one_line_and_the_sweep_goes_on_when_there_is_room(tmp_pa
     code, output = sweep.finish()
     assert code in (SOME_FAILED, BAD_INPUT) and "Traceback" not in output, output
     told = [line for line in output.splitlines() if line.startswith("recyclelora: ")]
-    assert len(told) <= 1 and len(output.splitlines()) < 40, output
+    failed = [line for line in output.splitlines() if line.startswith("failed: ")]
+    assert len(told) <= 1 and len(failed) <= 3, output  # a line for each trial; the tables are printed below them
     assert "disk is full" in output or "No space left" in output or "disk I/O error" in output, output
     (disk / "fill").unlink()
     code, output = sweep.finish()
