@@ -108,3 +108,19 @@ def test_whole_numbers_are_checked_while_parsing() -> None:
     for text in ("0", "-1", "1.5", "x", "", "1_0", "1:30", "1000001", "99999999999999999999", "9" * 5000):
         with pytest.raises(argparse.ArgumentTypeError, match="a whole number from 1"):
             positive(text)
+
+
+def test_names_with_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Cells, folders and classes may be called like the markup of the library that prints them."""
+    from rich.table import Table
+
+    from recyclelora.verbs.console import CONSOLE, ERRORS
+
+    table = Table("cell")
+    for name in ("[/b] x", "roles [qkv]", "[red]frozen"):
+        CONSOLE.print(name, highlight=False)
+        ERRORS.print(name, highlight=False)
+        table.add_row(name)
+    CONSOLE.print(table)
+    said = capsys.readouterr()
+    assert all(said.out.count(name) == 2 and name in said.err for name in ("[/b] x", "roles [qkv]", "[red]frozen"))

@@ -11,9 +11,6 @@ from recyclelora.training.groups import Group
 if TYPE_CHECKING:  # reading a config must not wait for torch: methods import it in their functions
     from torch import Tensor, nn
 
-# Formats of `recyclelora export` in which a ViT stands alone.
-PLAIN_VIT = ("peft", "timm")
-
 
 class Difference(NamedTuple):
     """Something that is done otherwise here than in the code that a publication released. `size`: how much it changes,

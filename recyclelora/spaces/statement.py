@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from recyclelora.spaces.columns import DEFAULT
 
-DESIGNS = ("grid", "one_factor", "leave_one_out", "add_one_in", "cells")
 TABLES = ("results", "differences", "effects", "adapters")
 FIGURES = ("differences", "effects", "adapters", "layers", "panels")
 TIERS = ("paper-copy", "readme", "figure", "note")  # where a published number was read; "memory" must not be shown

@@ -11,15 +11,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from recyclelora.errors import InputError
 from recyclelora.trials.paths import Paths
 
-CONSOLE = Console(soft_wrap=True)
-ERRORS = Console(stderr=True, soft_wrap=True)  # for news and complaints, so that the output of --json stays JSON
+# Without markup: names of cells, files and classes may hold brackets.
+CONSOLE = Console(soft_wrap=True, markup=False)
+# For news and complaints, so that the output of --json stays JSON.
+ERRORS = Console(stderr=True, soft_wrap=True, markup=False)
 Item = TypeVar("Item")
 
 
 def watched(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
     """The items, under a progress bar on the error stream; without a terminal there is no bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield from progress.track(items, total=total, description=what)
 
