@@ -18,7 +18,8 @@ REPO = Path(__file__).resolve().parent.parent
 DATA_ROOT, CACHE = (os.environ.get(name) for name in ("DATA_ROOT", "RECYCLELORA_CACHE"))
 for name in list(os.environ):  # what a user or a CI service may have set; for the processes started here as well
     if name.startswith(("MLFLOW_", "RAY_")) or name in ("DATA_ROOT", "RECYCLELORA_CACHE", "COLUMNS", "LINES", "NO_COLOR",
-                                                        "FORCE_COLOR", "TTY_COMPATIBLE", "GIT_DIR", "GIT_WORK_TREE"):
+                                                        "FORCE_COLOR", "TTY_COMPATIBLE", "GIT_DIR", "GIT_WORK_TREE",
+                                                        "TERM", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"):
         del os.environ[name]
 for name in ("NO_PROXY", "no_proxy"):  # servers of this machine are asked by themselves, whatever stands before others
     os.environ[name] = ",".join(filter(None, ("127.0.0.1,localhost", os.environ.get(name))))

@@ -188,6 +188,11 @@ def test_only_adapted_models_are_saved_and_only_plain_ones_loaded(tmp_path: Path
         save_adapter(vit, tmp_path / "merged.safetensors")
     with pytest.raises(AdapterError, match="no adapters to save"):
         save_peft(backbone(), tmp_path / "peft")
+    with torch.device("meta"):
+        counted = backbone()
+    adapt(counted, main_rank=4, sub_rank=2)
+    with pytest.raises(AdapterError, match="no adapters to save"):
+        save_adapter(counted, tmp_path / "counted.safetensors")
     assert [file.name for file in tmp_path.iterdir()] == ["adapter.safetensors"]
 
 

@@ -42,6 +42,24 @@ def test_it_is_a_copy_at_its_start_and_the_formula_from_there(start: int, moment
     assert average.tensors.keys() == seen[0].keys(), "of what is trained, and of nothing else"
 
 
+def test_its_start_is_the_weights_bit_for_bit() -> None:
+    """And no average of them with themselves, which rounds."""
+    _, average, seen = history(5, 0.3)
+    assert same(average.tensors, seen[-1])
+
+
+def test_what_it_is_restored_from_stays_as_it_was() -> None:
+    segmentor, average, _ = history(2, 0.3)
+    given = {name: tensor.clone() for name, tensor in average.tensors.items()}
+    kept = {name: tensor.clone() for name, tensor in given.items()}
+    average.restore(given)
+    with torch.no_grad():
+        for parameter in average.weights.values():
+            parameter.add_(1)
+    average.update(6)
+    assert same(given, kept) and not same(average.tensors, kept)
+
+
 def test_training_does_not_notice() -> None:
     assert same(history(2, 0.3)[2][-1], history(None, 0.3)[2][-1])
 

@@ -166,6 +166,7 @@ def test_column_ratio() -> None:
     assert column_ratio(3 * a[[1, 0]], start) == pytest.approx(expected)
     assert column_ratio(start, start) == math.inf
     assert math.isnan(column_ratio(a, a)), "no selector"
+    assert math.isnan(column_ratio(a, 2 * start)), "of ones"
     assert math.isnan(column_ratio(a[:, :2], torch.eye(2))), "all are selected"
 
 
@@ -316,6 +317,15 @@ def test_mean_cosines() -> None:
     assert {name: tuple(matrix.shape) for name, matrix in found.items()} == {
         "a_main": (4, 4), "b_main": (4, 4), "a_sub": (2, 2), "b_sub": (2, 2)}
     assert torch.allclose(mean_cosines(vit, start=True)["b_main"], torch.eye(4).double(), atol=1e-6)
+    plain = backbone()
+    adapt(plain, init="kaiming", main_rank=4, sub_rank=2, roles=("qkv", "proj"))
+    assert set(mean_cosines(plain)) == {"a_main", "a_sub"}, "a B of zeros has no directions"
+    first, *others = adapted_layers(plain).values()
+    with torch.no_grad():
+        for layer in others:
+            layer.lora_b_main.normal_(generator=torch.Generator().manual_seed(1))
+    expected = sum(cosine_matrix(layer.lora_b_main.detach().double()) for layer in others) / len(others)
+    torch.testing.assert_close(mean_cosines(plain)["b_main"], expected)  # over the layers that have some
 
 
 @pytest.mark.parametrize("init", ["rrqr", "svd", "kaiming"])

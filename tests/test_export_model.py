@@ -23,7 +23,7 @@ from recyclelora.data.labels import CAMVID11, CITYSCAPES19, LabelSpace
 from recyclelora.documents import dump
 from recyclelora.errors import InputError
 from recyclelora.exchange import timm_files
-from recyclelora.exchange.export_model import TOLERANCES, choose_formats, export_model
+from recyclelora.exchange.export_model import TOLERANCES, _check, _difference, choose_formats, export_model
 from recyclelora.exchange.graph_export import run_onnx, run_program
 from recyclelora.methods import METHODS
 from recyclelora.models.pretrained_weights import Weights
@@ -123,6 +123,24 @@ def test_a_format_that_is_not_the_model_is_not_written(tmp_path: Path, cache: Pa
     with pytest.raises(InputError, match="merge differs from the model by .* nothing was written"):
         export_model(model, weights, None, {}, ("timm",), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_difference_is_relative_to_the_largest_value_and_never_hidden_by_nan() -> None:
+    expected = torch.tensor([1.0, -4.0])
+    for size in (1e-3, 1.0, 1e3):
+        assert _difference(size * torch.tensor([1.0, -3.0]), size * expected) == pytest.approx(0.25)
+    assert _difference(expected, expected) == 0 and _difference(torch.ones(2), torch.zeros(2)) > 1e20
+    for bad in (float("nan"), float("inf")):
+        for found, other in ((torch.tensor([bad, -4.0]), expected), (expected, torch.tensor([bad, -4.0]))):
+            assert not _difference(found, other) <= 1e20
+
+
+@pytest.mark.parametrize("name", TOLERANCES)
+def test_each_format_is_held_to_its_own_tolerance(name: str) -> None:
+    _check({name: TOLERANCES[name], "peft": None})
+    for difference in (1.01 * TOLERANCES[name] + 1e-12, float("inf")):
+        with pytest.raises(InputError, match=f"export: {name} differs from the model"):
+            _check({name: difference})
 
 
 @pytest.mark.parametrize(("asked", "method", "chosen"), [

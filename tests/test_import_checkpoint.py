@@ -344,6 +344,7 @@ def _set(name: str, make: Callable[[Tensor], Tensor]) -> Change:
 @pytest.mark.parametrize(("change", "complaint"), [
     (_swap(".norm1.", ".norm_one."), r"24 of \d+ tensors belong to no known layout \(backbone.blocks.0.norm_one.weight, "
                                      r".*, \.\.\.\); nearest layout recyclelora, which \d+ fit"),
+    (_set("norm.weight", lambda t: t), r"1 of \d+ tensors belong to no known layout \(norm.weight\); nearest layout recyclelora"),
     (_swap("decode_head.", "neck."), "belong to no known layout .*nearest layout recyclelora"),
     (_drop("decode_head."), r"holds no head \(no decode_head.\* tensors\)"),
     (_drop("backbone.blocks.11."), "a ViT of 11 blocks, 384 wide: no DINOv2; known sizes: 12 x 384, 12 x 768"),

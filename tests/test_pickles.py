@@ -193,6 +193,26 @@ def test_what_cannot_be_verified_says_so(tmp_path: Path) -> None:
     assert "safetensors has no checksums" in read_checkpoint(tmp_path / "x.safetensors").doubt
 
 
+def test_an_empty_record_has_no_checksum_and_the_others_are_verified_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "whole.pth"
+    torch.save({"a": torch.ones(50), "none": torch.empty(0)}, path)
+    with zipfile.ZipFile(path) as archive:
+        assert any(entry.CRC == 0 and entry.file_size == 0 for entry in archive.infolist())
+    assert read_checkpoint(path).doubt == ""
+    begin, end = record_of(path, "whole/data/0")
+    content = bytearray(path.read_bytes())
+    content[(begin + end) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="its record whole/data/0 is not what was written"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("settings", [{"lora_alpha": 1}, ["x"], 3, None])
+def test_settings_that_are_no_text_are_none(settings: object, tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.ones(1)}, "meta": {"cfg": settings}}, tmp_path / "x.pth")
+    assert read_checkpoint(tmp_path / "x.pth").settings == ""
+
+
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_bare_pickle_is_named_as_one(protocol: int, tmp_path: Path) -> None:
     path = tmp_path / "state.pth"

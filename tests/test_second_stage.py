@@ -73,9 +73,9 @@ def test_other_classes_and_other_residuals_are_refused(first: str, paths: Paths,
     with pytest.raises(InputError, match=r"predicts other classes \(cityscapes19\) than this one \(mine\)"):
         begin_from(segmentor, config.adapter, paths.trial(first), weights_sha256=identity.weights.sha256, space=other)
     shutil.copytree(paths.trial(first), tmp_path / "copy")
-    about, adapter = read_described(tmp_path / "copy/adapter.safetensors", 1, "")
+    about, adapter = read_described(tmp_path / "copy/adapter.safetensors", 2, "not of format 2")
     adapter["blocks.3.attn.qkv.start_b_main"] *= -1  # a factorisation with the signs the other way round
-    write_described(adapter, tmp_path / "copy/adapter.safetensors", {**about, "format": 1})
+    write_described(adapter, tmp_path / "copy/adapter.safetensors", {**about, "format": 2})
     with pytest.raises(InputError, match="adapters of blocks.3.attn.qkv began as others than they would here"):
         begin_from(segmentor, config.adapter, tmp_path / "copy", weights_sha256=identity.weights.sha256, space=CITYSCAPES19)
 
