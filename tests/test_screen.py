@@ -53,7 +53,7 @@ CALLS = [["tables"], ["status"], ["status", "--json"], ["explain", "odd.differen
          ["backbones", "dinov2_small"], ["data"], ["plan", "space.yaml", "--no-timing"], ["sweep", "space.yaml", "--dry-run"]]
 
 
-@pytest.mark.parametrize("terminal", TERMINALS)
+@pytest.mark.parametrize("terminal", [name if name == "C" else pytest.param(name, marks=pytest.mark.slow) for name in TERMINALS])
 def test_every_verb_does_on_any_terminal(results: Path, tmp_path: Path, cache: Path, terminal: str) -> None:
     """Of what a terminal cannot show something stands in its place, and files are the same."""
     for name in ("experiments", "search_spaces"):
@@ -182,6 +182,26 @@ def test_a_closed_terminal_loses_what_is_written_to_it() -> None:
     assert Screen(Closed(), {}).write("word") == 4
 
 
+@pytest.mark.parametrize("parts", [("it is hunt", "er2."), ("it is h", "u", "nter2", "."), ("it is hunter2.",), ("it is hunter", "2.")])
+def test_a_secret_in_several_writes_is_hidden(parts: tuple[str, ...]) -> None:
+    page = io.StringIO()
+    screen = Screen(page, {"hunter2": "***"})
+    for part in parts:
+        assert screen.write(part) == len(part)
+    assert page.getvalue() == "it is ***."
+
+
+def test_what_only_began_like_a_secret_is_shown() -> None:
+    page = io.StringIO()
+    screen = Screen(page, {"hunter2": "***"})
+    screen.write("a hunt")
+    screen.flush()
+    assert page.getvalue() == "a hunt"
+    screen.write("hunt")
+    screen.write("ing")
+    assert page.getvalue() == "a hunthunting"
+
+
 def test_streams_are_given_back() -> None:
     former = sys.stdout, sys.stderr
     with screened({}):
@@ -199,6 +219,7 @@ MOMENTS = [  # which call is about to be made when the signal comes
     ("train", "recyclelora.runs.tracking.Tracker.finish", signal.SIGHUP),
     ("tables", "recyclelora.tables.formats.write_text", signal.SIGTERM),
     ("tables", "recyclelora.tables.formats.terminal", signal.SIGHUP)]
+QUICK = (1, 4, 9)  # indices of those that the quick tests try
 SENDER = """import os, pkgutil, sys
 from recyclelora.cli import main
 place, number = sys.argv[1], int(sys.argv[2])
@@ -211,7 +232,8 @@ setattr(owner, name, send)
 sys.exit(main(sys.argv[3:]))"""
 
 
-@pytest.mark.parametrize(("verb", "place", "number"), MOMENTS)
+@pytest.mark.parametrize(("verb", "place", "number"), [
+    pytest.param(*moment, marks=() if index in QUICK else pytest.mark.slow) for index, moment in enumerate(MOMENTS)])
 def test_a_signal_at_any_moment_ends_in_130_with_all_runs_closed(results: Path, tmp_path: Path, cache: Path, verb: str,
                                                                  place: str, number: signal.Signals) -> None:
     (tmp_path / "config.yaml").write_text(dump({**TINY, "resources.checkpoint_every": 1}))

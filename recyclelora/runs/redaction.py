@@ -10,13 +10,15 @@ from recyclelora.errors import InputError
 
 HIDDEN = "***"
 SHORTEST = 4  # characters; a shorter word is part of too many others to be looked for on its own
-ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_BACKEND_STORE_URI", "RAY_ADDRESS", "HTTP_PROXY",
-             "HTTPS_PROXY", "http_proxy", "https_proxy")
+SHORTEST_GUESS = 8  # of what only a variable's name lets suspect: `USE_TOKEN=true` must not hide every "true"
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_FLASK_SERVER_SECRET_KEY", "RAY_AUTH_TOKEN",
            "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING",
-           "HF_TOKEN")
+           "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 FILES = ("RAY_AUTH_TOKEN_PATH",)  # that hold a secret
+SUSPECT = re.compile("(TOKEN|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY|API_KEY|CONNECTION_STRING)$", re.IGNORECASE)
+PROXY = re.compile("_PROXY$", re.IGNORECASE)  # an address that may lack its scheme
 TELLING = re.compile("pass|pwd|token|key|secret|sig|auth|cred", re.IGNORECASE)  # names of secret parts of a query
+STYLE = r"(?:\x1b\[[0-9;]*m)*"  # a change of colour, which may stand in the middle of a word
 
 
 def check_address(uri: str) -> str:
@@ -32,9 +34,10 @@ def check_address(uri: str) -> str:
 
 def redact(uri: str) -> str:
     """An address without user, password and query, fit to be shown."""
-    scheme, slashes, rest = uri.partition("://") if "://" in uri else ("", "", uri)
-    place, _, query = rest.partition("?")
-    return f"{scheme}{slashes}{HIDDEN if '@' in query else place.rpartition('@')[2]}"
+    scheme, slashes, rest = _split(uri)
+    place, authority = rest.partition("?")[0], _authority(rest)
+    unclear = "@" in rest[len(authority):]  # which may be a password that holds a slash or a question mark
+    return f"{scheme}{slashes}{HIDDEN if unclear else place.rpartition('@')[2]}"
 
 
 def hide(text: str, uri: str) -> str:
@@ -43,22 +46,29 @@ def hide(text: str, uri: str) -> str:
 
 
 def hide_all(text: str, secrets: Mapping[str, str]) -> str:
-    """The text with each of the secrets replaced by what may be shown for it."""
+    """The text with each of the secrets replaced by what may be shown for it, in colours or not."""
     for secret in sorted(secrets, key=len, reverse=True):  # a whole address before its parts
         text = text.replace(secret, secrets[secret])
+        if "\x1b" in text:
+            text = re.sub(STYLE.join(map(re.escape, secret)), lambda _, shown=secrets[secret]: shown, text)  # type: ignore[misc]
     return text
+
+
+def begun(text: str, secrets: Iterable[str]) -> int:
+    """How many characters at the end of `text` may be the beginning of a secret."""
+    return max((count for secret in secrets for count in range(1, len(secret)) if text.endswith(secret[:count])), default=0)
 
 
 def secrets_in(uri: str) -> dict[str, str]:
     """What is secret in an address -> what is shown in its place: the address as a whole, its user and password
     together, the password alone (the user, where there is none: a token), the query and what looks secret in it; as
-    they are written and decoded."""
-    place, _, query = uri.partition("://")[2].partition("?")
-    login = place.rpartition("@")[0]
-    user, _, password = login.partition(":")
+    they are written and decoded. Where a sign such as a slash leaves open what the password is, every reading."""
+    rest = _split(uri)[2]
+    query = rest.partition("?")[2]
+    logins = {part.rpartition("@")[0] for part in (_authority(rest), rest.partition("?")[0], rest)} - {""}
     values = [value for key, value in parse_qsl(query) if TELLING.search(key)]
-    found = _hidden([password or user, query, *values])
-    if login:
+    found = _hidden([*(_password(login) for login in logins), query, *values])
+    for login in logins:
         plain = unquote(login)
         found |= {f"{login}@": "", f"{plain}@": "", base64.b64encode(plain.encode()).decode(): HIDDEN}
     return found | ({uri: redact(uri)} if found else {})
@@ -67,12 +77,28 @@ def secrets_in(uri: str) -> dict[str, str]:
 def secrets_of(environment: Mapping[str, str]) -> dict[str, str]:
     """The secrets that the environment holds -> what is shown in their place."""
     found: dict[str, str] = {}
-    for name in ADDRESSES:
-        found |= secrets_in(environment.get(name, ""))
-    found |= _hidden([*(environment.get(name, "") for name in SECRETS),
-                      *(_content(environment.get(name)) for name in FILES)])
+    for name, value in environment.items():
+        if PROXY.search(name) or "://" in value:
+            found |= secrets_in(value)
+        if name in SECRETS or SUSPECT.search(name) and len(value) >= SHORTEST_GUESS:
+            found |= _hidden([value])
+        if name in FILES:
+            found |= _hidden([_content(value)])
     user, password = (environment.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD"))
     return found | (_hidden([base64.b64encode(f"{user}:{password}".encode()).decode()]) if password else {})
+
+
+def _split(uri: str) -> tuple[str, str, str]:
+    return uri.partition("://") if "://" in uri else ("", "", uri)
+
+
+def _authority(rest: str) -> str:
+    return re.split("[/?#]", rest, maxsplit=1)[0]
+
+
+def _password(login: str) -> str:
+    user, _, password = login.partition(":")
+    return password or user
 
 
 def _hidden(secrets: Iterable[str]) -> dict[str, str]:
@@ -82,8 +108,8 @@ def _hidden(secrets: Iterable[str]) -> dict[str, str]:
     return {secret: HIDDEN for secret in spellings if len(secret) >= SHORTEST}
 
 
-def _content(path: str | None) -> str:
+def _content(path: str) -> str:
     try:
-        return Path(path).read_text("utf-8") if path else ""
+        return Path(path).read_text("utf-8")
     except (OSError, ValueError):
         return ""

@@ -9,10 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from recyclelora.runs.redaction import hide_all, secrets_of
+from recyclelora.runs.redaction import begun, hide_all, secrets_of
 
 PLAINER = {"±": "+-", "–": "-", "−": "-", "─": "-", "━": "=", "╺": " ", "╸": "=", "·": "*", "∞": "inf", "…": "...",
            "×": "x", "≤": "<=", "≥": ">=", "→": "->", "’": "'", "“": '"', "”": '"'}
@@ -34,20 +34,30 @@ class Screen:
     terminal that was closed is lost."""
 
     def __init__(self, stream: Any, secrets: Mapping[str, str]) -> None:
-        self._stream, self._secrets = stream, secrets
+        self._stream, self._secrets, self._held = stream, secrets, ""
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="plainer")
 
     def write(self, text: str) -> int:
-        with _closed_terminal():
-            self._stream.write(hide_all(text, self._secrets))
+        """Characters at the end that may begin a secret wait for the next write, or for `flush`."""
+        shown = hide_all(self._held + text, self._secrets)
+        end = len(shown) - begun(shown, self._secrets)
+        self._held = shown[end:]
+        self._pass_on(shown[:end])
         return len(text)
+
+    def _pass_on(self, text: str) -> None:
+        with _closed_terminal():
+            self._stream.write(text)
 
     def writelines(self, lines: list[str]) -> None:
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
+        held, self._held = self._held, ""
+        if held:
+            self._pass_on(held)
         with _closed_terminal():
             self._stream.flush()
 
@@ -68,10 +78,14 @@ def _closed_terminal() -> Iterator[None]:
 def screened(environment: Mapping[str, str]) -> Iterator[None]:
     """Standard output and error as screens, without the secrets of this environment."""
     secrets, former = secrets_of(environment), (sys.stdout, sys.stderr)
-    sys.stdout, sys.stderr = (stream and Screen(stream, secrets) for stream in former)  # type: ignore[misc, assignment]
+    screens = [stream and Screen(stream, secrets) for stream in former]
+    sys.stdout, sys.stderr = screens  # type: ignore[assignment]
     try:
         yield
     finally:
+        for screen in filter(None, screens):
+            with suppress(OSError, ValueError):  # whoever read it has ended, or it is closed
+                screen.flush()
         sys.stdout, sys.stderr = former
 
 
