@@ -1,19 +1,24 @@
 """The command line: parse, call one verb, turn bad input into one line. `recyclelora VERB --help` says the rest."""
 
 import argparse
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from typing import NoReturn
 
+from recyclelora import verbs
 from recyclelora.errors import InputError, Outage, reason_of
 from recyclelora.verbs import load_verb, load_verbs
 from recyclelora.verbs.screen import drop_output, interruptible, screened
 
 DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
+# Of these the user is told that a path is wrong; of others, such as a full disk, that the machine failed.
+WRONG_PATH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+              errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 STORE = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")  # their errors: a server or database went away
 
 DESCRIPTION = """\
@@ -21,34 +26,40 @@ Sweeps and ablations of low-rank adapters on frozen vision foundation models, fo
 segmentation. Settings are dotted keys; KEY=VALUE on the command line overrides a file: adapter.main.rank=8"""
 
 EPILOG = """\
-exit codes: 0 done; 1 some trials failed, some files are faulty, or a cluster or store went away; 2 bad input;
+exit codes: 0 done; 1 some trials failed, some files are faulty, or a cluster, store or disk failed; 2 bad input;
 130 interrupted (run the same command to go on)
 environment: DATA_ROOT (folder of the data sets), MLFLOW_TRACKING_URI (an MLflow server), RAY_ADDRESS (a running Ray
 cluster), RECYCLELORA_CACHE (pretrained weights and factorisations; default RESULTS/cache)"""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("recyclelora", description=DESCRIPTION, epilog=EPILOG,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--results", type=Path, default=Path("results"),
-                        help="folder that everything is written to [results]")
-    common.add_argument("--data-root", type=Path, default=None, help="folder of the data sets [$DATA_ROOT]")
-    for name, verb in load_verbs():
-        verb.add_arguments(verbs.add_parser(name, help=verb.HELP, description=verb.HELP, parents=[common]))
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, as every other complaint."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser(verb: str = "") -> argparse.ArgumentParser:
+    """The parser of one verb; without one, of the program, whose help lists them."""
+    if verb:
+        module = load_verb(verb)
+        parser: argparse.ArgumentParser = _Parser(f"recyclelora {verb}", description=module.HELP)
+        module.add_arguments(parser)
+        return parser
+    parser = _Parser("recyclelora", description=DESCRIPTION, epilog=EPILOG,
+                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    listed = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, module in load_verbs():
+        listed.add_parser(name, help=module.HELP)
     return parser
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line as a namespace. Overrides may stand before and after options, which argparse alone refuses."""
-    parser = build_parser()
-    given, rest = parser.parse_known_args(arguments)
-    if rest and (not hasattr(given, "overrides") or any(argument.startswith("-") for argument in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest:
-        given.overrides = [*given.overrides, *rest]
-    return given
+    """The command line as a namespace. Options may stand before, between and after the other words."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] and words[0] in verbs.NAMES:
+        return build_parser(words[0]).parse_intermixed_args(words[1:], argparse.Namespace(verb=words[0]))
+    return build_parser().parse_args(words)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,9 +104,9 @@ def _complain(error: Exception, verb: str) -> int:
     if type(error).__module__.partition(".")[0] in STORE:
         _say(f"the tracking store failed ({reason_of(error)}); run the same command to go on")
         return SOME_FAILED
-    if isinstance(error, OSError):  # a full disk, a lost file system: the machine's trouble, not a bug
+    if isinstance(error, OSError):  # a wrong path, a full disk, a lost file system: no bug
         _say(f"{error.filename or verb}: {error.strerror or error}")
-        return BAD_INPUT
+        return BAD_INPUT if error.errno in WRONG_PATH else SOME_FAILED
     if isinstance(error, UnicodeEncodeError):  # in a locale such as C, whose file names are ASCII
         _say(f"{error.object!r}: no name for a file where the encoding is {error.encoding}; set LC_ALL=C.UTF-8")
         return BAD_INPUT

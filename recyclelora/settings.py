@@ -13,6 +13,7 @@ from recyclelora.errors import InputError
 from recyclelora.methods import DEFAULT, METHODS
 
 _CONFIG: TypeAdapter[Config] = TypeAdapter(Config)
+DEFAULTS = flatten(Config())
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,18 @@ class Settings:
 
     def resolve(self) -> Config:
         """The whole Config. Raises InputError saying where the value at fault was given."""
-        tree = nest({"adapter.method": DEFAULT, **self.values})
         try:
-            return _CONFIG.validate_python(tree)
+            _check_keys(self.values)
+            return _CONFIG.validate_python(nest({"adapter.method": DEFAULT, **self.values}))
         except ValidationError as error:
             raise self.locate(_complaint(error, self.values)) from None
+        except InputError as error:
+            raise self.locate(error) from None
 
     def locate(self, error: InputError) -> InputError:
-        """The same complaint, with the origin of its key in front."""
-        origin = next((self.origins[key] for key in _lineage(error.key) if key in self.origins), "")
+        """The same complaint, with the origin of its key in front: where it was given, or what chose its method."""
+        given = [*_lineage(error.key), *(["adapter.method"] if error.key.startswith("adapter.") else [])]
+        origin = next((self.origins[key] for key in given if key in self.origins), "")
         named = error.args[0] if error.args[0].startswith(error.key) else f"{error.key}: {error.args[0]}"
         return type(error)(f"{origin}: {named}" if origin else named, key=error.key)
 
@@ -76,18 +80,25 @@ def from_document(document: Document, *section: str) -> Settings:
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Plain]:
-    """`adapter.main.rank=8` from the command line, values read as YAML."""
+    """`adapter.main.rank=8` from the command line, values read as YAML, also a group: `training={lr: 1e-4}`."""
     values: dict[str, Plain] = {}
     for argument in arguments:
-        key, equals, text = argument.partition("=")
-        if not equals or not key:
+        name, equals, text = argument.partition("=")
+        if not equals or not name:
             raise InputError(f"{argument!r}: expected an override such as adapter.main.rank=8")
-        if key in values:
-            raise InputError(f"command line: {key}: given twice; keep one")
         try:
-            values[key] = parse_scalar(text)
+            value = parse_scalar(text)
         except InputError as error:
-            raise InputError(f"command line: {key}: {error}", key=key) from None
+            raise InputError(f"command line: {name}: {error}", key=name) from None
+        group = {name: value}
+        if isinstance(value, dict):
+            group = {".".join((name, *path)): leaf for path, leaf in _leaves(value, ())}
+        if not group:
+            raise InputError(f"command line: {name}: holds no settings; leave it out")
+        for key, leaf in group.items():
+            if key in values:
+                raise InputError(f"command line: {key}: given twice; keep one")
+            values[key] = leaf
     return values
 
 
@@ -106,6 +117,11 @@ def nest(flat: Mapping[str, Plain]) -> dict[str, Plain]:
             raise InputError(f"{key}: is a group of settings, not a value", key=key)
         node[leaf] = value
     return tree
+
+
+def in_group(key: str) -> list[str]:
+    """The settings of a group, by dotted key; empty where `key` is no group."""
+    return [name for name in known_keys() if name.startswith(f"{key}.")]
 
 
 def known_keys(method: str = "") -> set[str]:
@@ -141,10 +157,26 @@ def _complaint(error: ValidationError, given: Mapping[str, Plain]) -> InputError
     if first["type"] == "unexpected_keyword_argument":
         return _unknown(next((name for name in given if name == key or name.startswith(key + ".")), key), given)
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        return InputError(f"adapter.method: {first['ctx'].get('tag')!r} is not known; known: {', '.join(METHODS)}",
-                          key="adapter.method")
+        found = given.get("adapter.method")
+        wrong = "no method is given" if found is None else f"{found!r} is not known"
+        return InputError(f"adapter.method: {wrong}; known: {', '.join(METHODS)}", key="adapter.method")
+    if first["type"] in ("missing", "too_short", "too_long") and isinstance(default := DEFAULTS.get(key), list):
+        return InputError(f"{key}: {given.get(key)!r}: expected {len(default)} values, as in {default}", key=key)
+    if first["type"] == "string_pattern_mismatch":
+        return InputError(f"{key}: {first['input']!r}: may have letters, digits, '.', '_', '+' and '-' only", key=key)
     tried = [item["msg"] for item in errors if key == ".".join(path[:-1]) or item is first]  # a union's branches
     return InputError(f"{key}: {first['input']!r}: {' or '.join(_plainly(message) for message in tried)}", key=key)
+
+
+def _check_keys(values: Mapping[str, Plain]) -> None:
+    """Raise InputError for a key that is no setting of any method."""
+    known = known_keys()
+    for key in values:
+        if members := in_group(key):
+            raise InputError(f"{key}: is a group of settings, not a value; give one of them, such as {min(members)}",
+                             key=key)
+        if key not in known:
+            raise _unknown(key, values)
 
 
 def _plainly(message: str) -> str:

@@ -66,7 +66,7 @@ def test_another_method_starts_from_its_own_defaults() -> None:
     (["adapter.main.rank=8.0"], "adapter.main.rank: 8.0: must be a whole number"),
     (["adapter.main.rank=true"], "adapter.main.rank: True: must be a whole number"),
     (["adapter.main.rank=-1"], "adapter.main.rank: -1"),
-    (["adapter.main=8"], "adapter.main: 8"),
+    (["adapter.main=8"], "adapter.main: is a group of settings, not a value"),
     (["adapter.main.rank=0", "adapter.sub.rank=0"], "use adapter.method: frozen"),
     (["adapter.init=kaimin"], "adapter.init: 'kaimin': must be 'rrqr', 'svd' or 'kaiming'"),
     (["adapter.init=kaiming", "adapter.main.end=minor"], "adapter.main.end: means nothing when adapter.init is kaiming"),
@@ -106,7 +106,7 @@ def test_another_method_starts_from_its_own_defaults() -> None:
     (["adapter.method=frozen", "adapter.weight_decay_multiplier=1.0"], "is no setting of adapter.method frozen"),
     (["data.targets=[a, a]"], "data.targets: name each target domain once"),
     (["data.targets=cityscapes"], "data.targets: 'cityscapes': must be a list"),
-    (["data.source=../secret"], "data.source: '../secret': must match pattern"),
+    (["data.source=../secret"], "data.source: '../secret': may have letters, digits"),
     (["data.source=gtav+gtav"], "data.source: 'gtav+gtav': join the names of different domains by one +"),
     (["data.source=gtav+"], "data.source: 'gtav+': join the names"),
     (["data.train_images=0"], "data.train_images: 0"),
@@ -244,3 +244,36 @@ def test_every_rule_clears_its_setting(before: dict[str, Plain], override: dict[
     Settings(before).override(override, "x").resolve()
     with pytest.raises(InputError, match="means nothing when"):
         Settings({**before, **override}).resolve()
+
+
+@pytest.mark.parametrize(("override", "complaint"), [
+    ("training.iterations.x=3", "command line: training.iterations.x: unknown setting; did you mean training.iterations?"),
+    ("training.iterations=[1]", "command line: training.iterations: [1]: must be a whole number"),
+    ("training=3", "command line: training: is a group of settings, not a value; give one of them, such as training.accumulate"),
+    ("training={}", "command line: training: holds no settings; leave it out"),
+    ("training={iterations: {x: 3}}", "command line: training.iterations.x: unknown setting"),
+    ("data.crop=[112]", "command line: data.crop: [112]: expected 2 values, as in [512, 512]"),
+    ("data.crop=[112, 112, 112]", "command line: data.crop: [112, 112, 112]: expected 2 values, as in [512, 512]"),
+    ("data.source=../x", "command line: data.source: '../x': may have letters, digits, '.', '_', '+' and '-' only"),
+    ("adapter.method=", "command line: adapter.method: no method is given; known: recyclelora, "),
+    ("adapter.method=x", "command line: adapter.method: 'x' is not known; known: recyclelora, "),
+    ("adapter={method: rein, rank: 101}", "command line: adapter.rank: 101 is above adapter.tokens (100)"),
+])
+def test_overrides_say_what_is_wrong_and_where(override: str, complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve(override)
+    assert str(caught.value).startswith(complaint)
+
+
+def test_what_a_method_brings_is_complained_of_where_the_method_is_chosen() -> None:
+    with pytest.raises(InputError, match="^command line: adapter.tokens: 100 tokens cannot make the 20 queries"):
+        Settings().override({"head.queries": 20}, "a.yaml:1").override({"adapter.method": "rein"}, "command line").resolve()
+
+
+def test_a_group_as_override_is_its_settings() -> None:
+    """Whatever the base has: what else is in the group stays, and another method clears what is another's."""
+    base = Settings().override({"training.lr": 1.0, "adapter.main.rank": 4}, "base")
+    changed = base.override(parse_overrides(["training={iterations: 3, power: 1}", "adapter={method: frozen}"]), "command line")
+    assert changed.values == {"training.lr": 1.0, "training.iterations": 3, "training.power": 1, "adapter.method": "frozen"}
+    with pytest.raises(InputError, match="training.lr: given twice"):
+        parse_overrides(["training.lr=1", "training={lr: 2}"])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from recyclelora.errors import InputError
-from recyclelora.spaces.space import Distribution, Parameter, Space, expand, label_of, sample, suggest
+from recyclelora.spaces.design import label_of
+from recyclelora.spaces.space import Distribution, Parameter, Space, cells_of, expand, sample, suggest
 from recyclelora.spaces.space_file import read_space
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -276,7 +277,18 @@ def test_overrides_change_the_base_and_not_what_is_swept(tmp_path: Path) -> None
     ("seeds: [0, 1]", "seeds: [-1]", ":8: seeds: -1 is not a whole number from 0"),
     ("seeds: [0, 1]", "seeds: [true]", ":8: seeds: True is not a whole number"),
     ("adapter.init: {values: [rrqr, svd, kaiming]}", "seed: {values: [0, 1]}", "list them under `seeds:`"),
-    ("adapter.init: {values: [rrqr, svd, kaiming]}", "resources.cpus: {values: [1.0]}", "no setting that can be swept"),
+    ("adapter.init: {values: [rrqr, svd, kaiming]}", "resources.cpus: {values: [1.0]}", "no setting that can be swept; "
+     "resources are no part of what a trial is: set them under `config:`"),
+    ("adapter.init: {values: [rrqr, svd, kaiming]}", "adapter.main: {values: [1]}", ":3: adapter.main: no setting that can "
+     "be swept; it is a group, sweep one of its settings: adapter.main.end, adapter.main.lr_multiplier, adapter.main.rank"),
+    ("adapter.init: {values: [rrqr, svd, kaiming]}", "training.clip: {values: [1, true]}", ":3: training.clip: True: must"),
+    ("adapter.init: {values: [rrqr, svd, kaiming]}", "training.clip: {values: [1, 1]}", ":3: training.clip: values: 1 is listed twice"),
+    ("{values: [0, 4]}", "{min: 0, max: 4, distribution: log_uniform}", "min: 0 has no logarithm: min of log_uniform must be above 0"),
+    ("frozen backbone:", '"":', ":7: baselines: '': a name has 1 to 80 characters in one line"),
+    ("frozen backbone:", '"a\\nb":', ":7: baselines: 'a\\nb': a name has 1 to 80 characters in one line"),
+    ("frozen backbone:", f"{'x' * 81}:", "a name has 1 to 80 characters in one line"),
+    ("method: grid", "method: random\nrun_cap: 2\nearly_terminate: {type: asha, min_iter: 40001}",
+     ":3: early_terminate: min_iter: 40001 is above training.iterations (40000), so no trial would ever be stopped"),
     ("frozen}", "frzen}", ":7: adapter.method: 'frzen' is not known"),
 ])
 def test_bad_spaces_say_what_is_wrong(tmp_path: Path, old: str, new: str, complaint: str) -> None:
@@ -284,6 +296,39 @@ def test_bad_spaces_say_what_is_wrong(tmp_path: Path, old: str, new: str, compla
     with pytest.raises(InputError) as caught:
         list(expand(space_of(tmp_path, GRID.replace(old, new))))
     assert complaint in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_name_of_a_space_is_checked_when_it_is_read(tmp_path: Path) -> None:
+    for name in ("my space.yaml", "größe.yaml", f"{'x' * 81}.yaml"):
+        (tmp_path / name).write_text(GRID)
+        with pytest.raises(InputError, match="its name may have letters, digits, '.', '_' and '-' only, 80 at most"):
+            read_space(tmp_path / name)
+
+
+@pytest.mark.parametrize(("values", "labels"), [
+    ("[0.12345, 0.123451]", ["power=0.12345", "power=0.123451"]), ("[0.9, 0.25]", ["power=0.9", "power=0.25"]),
+    ("[0.12345678, 0.12345679]", ["power=0.12345678", "power=0.12345679"]),
+    ("[0.1234567891, 0.1234567892]", ["power=0.1234567891", "power=0.1234567892"]),
+    ("[0.3333333333, 0.1]", ["power=0.3333", "power=0.1"])])
+def test_labels_have_as_many_digits_as_tell_them_apart(tmp_path: Path, values: str, labels: list[str]) -> None:
+    space = space_of(tmp_path, f"method: grid\nparameters:\n  training.power: {{values: {values}}}\n")
+    assert [cell for cell, _ in cells_of(space)] == labels
+
+
+@pytest.mark.parametrize(("text", "complaint"), [
+    ("  power=0.9: {training.power: 0.7}", ":5: cells 'power=0.9' and 'power=0.9' have one name; rename or remove one"),
+    ("  mine: {training.power: 0.9}", ":5: cells 'mine' and 'power=0.9' are the same trial; rename or remove one")])
+def test_a_baseline_that_is_a_cell_again_is_refused_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
+    grid = "method: grid\nparameters:\n  training.power: {values: [0.9, 0.8]}\nbaselines:\n"
+    with pytest.raises(InputError) as caught:
+        list(expand(space_of(tmp_path, grid + text)))
+    assert complaint in str(caught.value)
+
+
+def test_a_cell_whose_method_does_not_fit_the_head_says_which_line(tmp_path: Path) -> None:
+    text = "method: cells\nconfig: {head.queries: 20}\ncells:\n  a: {}\n  b: {adapter.method: rein}\n"
+    with pytest.raises(InputError, match=r"space.yaml:5: adapter.tokens: 100 tokens cannot make the 20 queries"):
+        space_of(tmp_path, text)
 
 
 def test_two_cells_that_are_one_trial_are_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recyclelora import verbs
-from recyclelora.cli import build_parser, main
+from recyclelora.cli import main, parse
 
 HEAVY = ("torch", "transformers", "ray", "mlflow", "timm", "torchvision", "pandas", "optuna", "sqlalchemy", "scipy",
          "numpy", "pydantic", "matplotlib", "rich", "yaml")
@@ -37,7 +37,7 @@ def test_a_verb_says_what_it_does_in_one_line(name: str, capsys: pytest.CaptureF
     verb = verbs.load_verb(name)
     assert callable(verb.run) and verb.HELP and "\n" not in verb.HELP
     with pytest.raises(SystemExit) as ended:
-        build_parser().parse_args([name, "--help"])
+        parse([name, "--help"])
     assert ended.value.code == 0
     assert " ".join(verb.HELP.split()) in " ".join(capsys.readouterr().out.split())
 
@@ -69,7 +69,8 @@ def test_a_verb_is_one_file_and_one_name(tmp_path: Path, monkeypatch: pytest.Mon
                                          capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "greet.py").write_text(
         "HELP = 'greet somebody'\n"
-        "def add_arguments(parser):\n    parser.add_argument('name')\n"
+        "from recyclelora.verbs.arguments import add_results\n"
+        "def add_arguments(parser):\n    parser.add_argument('name')\n    add_results(parser)\n"
         "def run(given):\n    print(f'good day, {given.name}, in {given.results}')\n    return 1\n")
     monkeypatch.setattr(verbs, "__path__", [*verbs.__path__, str(tmp_path)])
     monkeypatch.setattr(verbs, "NAMES", (*verbs.NAMES, "greet"))
@@ -79,6 +80,39 @@ def test_a_verb_is_one_file_and_one_name(tmp_path: Path, monkeypatch: pytest.Mon
         main(["--help"])
     assert "greet somebody" in capsys.readouterr().out
     sys.modules.pop("recyclelora.verbs.greet")
+
+
+@pytest.mark.parametrize("words", [
+    "data check --images 2 camvid", "data --json check --images 2 camvid", "evaluate M a --images 2 b", "evaluate --images 2 M a b",
+    "tables A --results R B", "export --to timm M --out F", "export --to timm --to peft M --out F", "show f.yaml --json seed=1",
+    "sweep s.yaml seed=1 --cell a training.lr=1", "backbones --json a", "predict M --out F a b", "status --json A"])
+def test_options_stand_anywhere_among_the_words(words: str) -> None:
+    plain, options = [], []
+    rest = iter(words.split())
+    for word in rest:
+        options += [word, *([] if word == "--json" else [next(rest)])] if word.startswith("--") else []
+        plain += [] if word.startswith("--") else [word]
+    assert parse(words.split()) == parse([*plain, *options]) == parse([plain[0], *options, *plain[1:]])
+
+
+@pytest.mark.parametrize(("words", "complaint"), [
+    ("", "recyclelora: the following arguments are required: VERB; see recyclelora --help"),
+    ("nonsense", "recyclelora: argument VERB: invalid choice: 'nonsense'"),
+    ("train", "recyclelora train: the following arguments are required: config; see recyclelora train --help"),
+    ("show", "recyclelora show: the following arguments are required: file;"),
+    ("sweep a --foo", "recyclelora sweep: unrecognized arguments: --foo;"),
+    ("methods --results x", "recyclelora methods: unrecognized arguments: --results"),
+    ("tables --data-root x", "recyclelora tables: unrecognized arguments: --data-root"),
+    ("ui --port 0", "recyclelora ui: argument --port: expected the number of a port, 1 to 65535, found '0';"),
+    ("ui --port 65536", "argument --port: expected the number of a port"),
+    ("ui --port x", "argument --port: expected the number of a port"),
+    ("evaluate M a --images 0", "recyclelora evaluate: argument --images: expected a whole number from 1"),
+])
+def test_a_wrong_command_line_is_one_line(words: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("recyclelora") and complaint in said and said.count("\n") == 1
 
 
 @pytest.fixture(scope="module")

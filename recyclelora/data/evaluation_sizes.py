@@ -8,29 +8,14 @@
 
 RecycleLoRA's own file for BDD100K is not public: SoMA's is taken. Images are fitted inside, ratio kept. Predictions are
 compared at the size of the labels, which for Mapillary the data set halves. The synthetic sources are in none of these
-files, as no publication scores them; their validation images are taken as they are, in every protocol."""
-
-from collections.abc import Mapping
+files, as no publication scores them; their validation images are taken as they are, in every protocol. The sizes are
+fields of the data sets (`sets/`): `tested_at`."""
 
 from recyclelora.data.labels import Size
+from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.errors import InputError
 
-_FULL, _HALF, _BDD = (1024, 2048), (512, 1024), (720, 1280)  # (height, width)
-_ACDC = ("acdc", "acdc-fog", "acdc-night", "acdc-rain", "acdc-snow")
-_SOURCES: Mapping[str, Size | None] = dict.fromkeys(("gtav", "synthia", "urbansyn"))
-
-
-def _protocol(cityscapes: Size, bdd100k: Size, mapillary: Size, acdc: Size) -> dict[str, Size | None]:
-    return {"cityscapes": cityscapes, "bdd100k": bdd100k, "mapillary": mapillary,
-            "mapillary-full": mapillary, **dict.fromkeys(_ACDC, acdc),
-            **_SOURCES}
-
-
-PROTOCOLS: dict[str, dict[str, Size | None]] = {
-    "full": _protocol(_FULL, _BDD, _FULL, (540, 960)),
-    "half": _protocol(_HALF, _BDD, _HALF, (540, 960)),
-    "full-1024": _protocol(_FULL, _FULL, _FULL, (1080, 1920)),
-}
+PROTOCOLS = ("full", "half", "full-1024")
 
 
 def size_of(size: Size | str | None, domain: str) -> Size | None:
@@ -39,12 +24,13 @@ def size_of(size: Size | str | None, domain: str) -> Size | None:
     protocol does not know."""
     if not isinstance(size, str):
         return size
+    known = {name: held.tested_at[size] for name, held in BY_DOMAIN.items() if size in held.tested_at}
     names = domain.split("+")
     for name in names:
-        if name not in PROTOCOLS[size]:
-            raise InputError(f"evaluation.size: {size} has no size for {name}, only for {', '.join(PROTOCOLS[size])}; "
+        if name not in known:
+            raise InputError(f"evaluation.size: {size} has no size for {name}, only for {', '.join(known)}; "
                              "give one size for all domains, such as [720, 1280], or null", key="evaluation.size")
-    found = {PROTOCOLS[size][name] for name in names}
+    found = {known[name] for name in names}
     if len(found) > 1:
         raise InputError(f"evaluation.size: {size} has several sizes for {domain}, which are scored as one domain; "
                          "give one size for all domains, such as [720, 1280], or null", key="evaluation.size")

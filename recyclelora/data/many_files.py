@@ -41,10 +41,11 @@ def in_processes(
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold this folder, without what a process that was killed left unfinished anywhere below it. Raises InputError
-    while another process writes here. The lock dies with its process."""
+    """Hold this folder, without what a process that was killed left unfinished anywhere below it. It may be renamed
+    meanwhile: the lock is a file beside it. Raises InputError while another process writes here. The lock dies with its
+    process."""
     try:
-        with locked(folder / ".lock", patience=0):
+        with locked(folder.with_name(f".{folder.name}.lock"), patience=0):
             remove_unfinished(folder)
             yield
     except Busy:

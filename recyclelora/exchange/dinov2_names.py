@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 
 from recyclelora.errors import InputError
-from recyclelora.models.timm_backbones import BACKBONES
+from recyclelora.models.catalogue import BACKBONES
 
 _CHUNK = re.compile(r"blocks\.\d+\.(\d+\.)")  # saved in chunks of blocks: the second number counts through
 _OTHER = {"mlp.w12": "mlp.fc1", "mlp.w3": "mlp.fc2"}  # SwiGLU, of the giant

@@ -20,8 +20,8 @@ from recyclelora.errors import InputError
 from recyclelora.exchange import graph_export, timm_files
 from recyclelora.exchange.model_card import Facts, write_card
 from recyclelora.exchange.output_folder import ABOUT, FORMAT, replacing
+from recyclelora.models.catalogue import BACKBONES
 from recyclelora.models.pretrained_weights import Weights, sha256_of
-from recyclelora.models.timm_backbones import BACKBONES
 from recyclelora.trials.artifacts import CONFIG, HEAD, Model
 from recyclelora.trials.build import head_shape
 from recyclelora.trials.record import Record

@@ -23,9 +23,10 @@ from recyclelora.exchange.layouts import Layout, read_layout
 from recyclelora.exchange.merged_adapters import merge_qkv, merge_recyclelora, merge_soma
 from recyclelora.exchange.mmdet_names import shape_of
 from recyclelora.exchange.pickles import Checkpoint, read_checkpoint
+from recyclelora.models.catalogue import BACKBONES, find_backbone
 from recyclelora.models.pretrained_weights import resolve_weights
 from recyclelora.models.segmentor import HeadShape
-from recyclelora.models.timm_backbones import BACKBONES, build_backbone
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.settings import Settings
 from recyclelora.trials.artifacts import BACKBONE, CONFIG, misfits, save_model
 from recyclelora.trials.build import Identity, put_head
@@ -72,8 +73,8 @@ def import_checkpoint(file: Path, out: Path, given: Given, cache: Path) -> Impor
         raise InputError(f"{out}: is there already and not empty; choose another folder with --out")
     if given.alpha is not None and not 0 < given.alpha < math.inf:
         raise InputError(f"--alpha {given.alpha}: must be a number above 0")
-    if given.backbone is not None and given.backbone not in BACKBONES:
-        raise InputError(f"--backbone {given.backbone}: not known; known: {', '.join(BACKBONES)}")
+    if given.backbone is not None:
+        find_backbone(given.backbone)
     checkpoint = read_checkpoint(file)
     layout = read_layout(checkpoint)
     try:

@@ -25,6 +25,9 @@ from typing import Any, NamedTuple
 from timm.data import constants
 from timm.models import get_pretrained_cfg
 
+from recyclelora.documents import nearest
+from recyclelora.errors import InputError
+
 
 class Family(NamedTuple):
     """`options`: for timm.create_model. `unused`: names, or beginnings that end in a dot, of tensors that timm's
@@ -127,3 +130,11 @@ BACKBONES: dict[str, Backbone] = {
     "sam_large": _row(_SAM, "samvit_large_patch16.sa1b", 24, 1024),
     "sam_huge": _row(_SAM, "samvit_huge_patch16.sa1b", 32, 1280),
 }
+
+
+def find_backbone(name: str) -> Backbone:
+    """The row of a backbone. Raises InputError for a name that is not in the table."""
+    if name not in BACKBONES:
+        raise InputError(f"backbone.name: {name!r} is not known{nearest(name, BACKBONES)}; `recyclelora backbones` "
+                         "lists them", key="backbone.name")
+    return BACKBONES[name]

@@ -10,7 +10,8 @@ import torch
 from recyclelora.adapters import adapt, linears
 from recyclelora.adapters.layer import WHICH
 from recyclelora.adapters.lora import adapter_parameters
-from recyclelora.models.timm_backbones import BACKBONES, build_backbone
+from recyclelora.models.catalogue import BACKBONES
+from recyclelora.models.timm_backbones import build_backbone
 
 
 class Entry(NamedTuple):

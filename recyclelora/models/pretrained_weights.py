@@ -12,10 +12,9 @@ from typing import NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from recyclelora.adapters.file_faults import fault_of
-from recyclelora.documents import nearest
 from recyclelora.errors import Absent, InputError
+from recyclelora.models.catalogue import BACKBONES, find_backbone
 from recyclelora.models.sources import Say, Unavailable, from_hub, from_wheel, sha256_of
-from recyclelora.models.timm_backbones import BACKBONES
 from recyclelora.writing import locked, write_text
 
 
@@ -33,8 +32,7 @@ def resolve_weights(backbone: str, *, file: Path | None, cache: Path, say: Say =
 
     Processes that resolve the same backbone at once wait for the first. `say` hears what takes time, a line at a time.
     Raises InputError."""
-    if backbone not in BACKBONES:
-        raise InputError(f"backbone.name: {backbone!r} is not known{nearest(backbone, BACKBONES)}", key="backbone.name")
+    find_backbone(backbone)
     if file is not None:
         return _given(file)
     with _locked(cache / "weights", backbone) as folder:

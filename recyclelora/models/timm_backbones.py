@@ -8,13 +8,10 @@ import timm
 import torch
 from torch import nn
 
-from recyclelora.documents import nearest
 from recyclelora.errors import InputError
-from recyclelora.models.catalogue import BACKBONES, Backbone
+from recyclelora.models.catalogue import Backbone, find_backbone
 from recyclelora.models.loading import load_strict
 from recyclelora.models.resizing import Resize
-
-__all__ = ["BACKBONES", "Backbone", "build_backbone"]
 
 
 def build_backbone(name: str, *, patch_size: int | None, image_size: tuple[int, int], weights: Path | None,
@@ -26,19 +23,13 @@ def build_backbone(name: str, *, patch_size: int | None, image_size: tuple[int, 
     work too, and are then interpolated in each forward pass. `weights` None leaves timm's random initialisation: for
     shapes and counts, on the meta device too. `resize`: how a file's kernel and embedding are brought to size, see
     `resizing`; nothing without a file. Raises InputError."""
-    row = _find(name)
+    row = find_backbone(name)
     patch = patch_size or row.patch_size
     if any(side % patch for side in image_size):
         raise InputError(f"{image_size[0]}x{image_size[1]} pixels: not a multiple of the patch size {patch}")
     create = partial(_create, row, patch, image_size)
     vit: nn.Module = create() if weights is None else _load(create, row, weights, resize)
     return vit.requires_grad_(False).eval()
-
-
-def _find(name: str) -> Backbone:
-    if name not in BACKBONES:
-        raise InputError(f"backbone.name: {name!r} is not known{nearest(name, BACKBONES)}", key="backbone.name")
-    return BACKBONES[name]
 
 
 def _create(row: Backbone, patch: int, image_size: tuple[int, int]) -> nn.Module:

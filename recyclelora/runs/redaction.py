@@ -56,7 +56,8 @@ def hide_all(text: str, secrets: Mapping[str, str]) -> str:
 
 def begun(text: str, secrets: Iterable[str]) -> int:
     """How many characters at the end of `text` may be the beginning of a secret."""
-    return max((count for secret in secrets for count in range(1, len(secret)) if text.endswith(secret[:count])), default=0)
+    counts = (count for secret in secrets for count in range(1, len(secret)) if text.endswith(secret[:count]))
+    return max(counts, default=0)
 
 
 def secrets_in(uri: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from recyclelora.documents import Plain
 
 Knobs = dict[str, Plain]
 BASELINE = "baseline"
+ALL = 17  # digits, of a float64
 
 
 def one_factor(values: Mapping[str, Sequence[Plain]], base: Mapping[str, Plain]) -> Iterator[tuple[str, Knobs]]:
@@ -34,12 +35,22 @@ def add_one_in(components: Mapping[str, Knobs]) -> Iterator[tuple[str, Knobs]]:
         yield "with all", {key: value for knobs in components.values() for key, value in knobs.items()}
 
 
-def label_of(knobs: Mapping[str, Plain]) -> str:
+def label_of(knobs: Mapping[str, Plain], digits: int = 4) -> str:
     """The label of a cell, made of its knobs: `init=rrqr, main.rank=8`. The first part of each key is left out."""
-    return ", ".join(f"{key.partition('.')[2] or key}={_short(value)}" for key, value in knobs.items()) or "base"
+    parts = [f"{key.partition('.')[2] or key}={_short(value, digits)}" for key, value in knobs.items()]
+    return ", ".join(parts) or "base"
 
 
-def _short(value: Plain) -> str:
+def labelled(points: Sequence[Knobs]) -> Iterator[tuple[str, Knobs]]:
+    """Points with their labels. Long numbers have four digits, or more where points would have one label."""
+    for digits in (4, 8, ALL):
+        labels = [label_of(knobs, digits) for knobs in points]
+        if len(set(labels)) == len(labels):
+            break
+    yield from zip(labels, points, strict=True)
+
+
+def _short(value: Plain, digits: int) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return repr(value) if len(repr(value)) <= 8 or digits == ALL else f"{value:.{digits}g}"
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)

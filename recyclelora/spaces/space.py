@@ -15,7 +15,7 @@ from recyclelora.documents import Document, Plain
 from recyclelora.errors import InputError
 from recyclelora.settings import Settings
 from recyclelora.spaces import design
-from recyclelora.spaces.design import Knobs, label_of
+from recyclelora.spaces.design import Knobs
 from recyclelora.spaces.statement import Statement
 
 Distribution = Literal["uniform", "log_uniform", "int_uniform", "int_log_uniform"]
@@ -95,6 +95,14 @@ class Space:
         name = f"{self.name}-{self.at}" if self.at else self.name
         return f"{name}-{self.digest()[:6]}" if self.method == "tpe" else name
 
+    def doubled(self, first: str, second: str, why: str) -> InputError:
+        """The complaint about two cells of one label or of one config, at the line of the later one."""
+        named = [(section, cell) for cell in (second, first) for section in ("cells", "components", "baselines")
+                 if cell in getattr(self, section)]
+        place = self.document.where(*(named[0] if named else ("parameters",)))
+        mend = "rename or remove one" if named else "give the knob that has no effect there a `when:`"
+        return InputError(f"{place}: cells {first!r} and {second!r} {why}; {mend}")
+
     def digest(self) -> str:
         """A hash of what a search varies. Two spaces with the same digest may share a study."""
         base = identity(self.settings.override({"seed": self.seeds[0]}, "").resolve())
@@ -123,8 +131,7 @@ def expand(space: Space) -> Iterator[Planned]:
     for cell, knobs in cells:
         key = repr(identity(space.resolve(knobs, space.seeds[0])))
         if key in seen:
-            raise InputError(f"{space.path}: cells {seen[key]!r} and {cell!r} are the same trial; "
-                             "give the knob that has no effect there a `when:`")
+            raise space.doubled(seen[key], cell, "are the same trial")
         seen[key] = cell
     for seed in space.seeds:
         for cell, knobs in cells:
@@ -136,9 +143,9 @@ def cells_of(space: Space) -> Iterator[tuple[str, Knobs]]:
     yield from space.baselines.items()
     match space.method:
         case "grid":
-            yield from ((label_of(knobs), knobs) for knobs in _grid(space, space.parameters, {}))
+            yield from design.labelled(list(_grid(space, space.parameters, {})))
         case "random":
-            yield from ((label_of(knobs), knobs) for knobs in _random_points(space))
+            yield from design.labelled(_random_points(space))
         case "one_factor":
             yield from design.one_factor({parameter.key: parameter.values for parameter in space.parameters},
                                          identity(space.resolve({}, space.seeds[0])))

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from recyclelora.documents import Document, Plain, nearest, read
+from recyclelora.documents import Document, Plain, check_name, nearest, read
 from recyclelora.errors import InputError
-from recyclelora.settings import Settings, from_document, known_keys, read_settings
+from recyclelora.settings import Settings, from_document, in_group, known_keys, read_settings
 from recyclelora.spaces.columns import known_columns
 from recyclelora.spaces.experiment import AROUND, choose_base, factor_keys, read_budget, read_statement
 from recyclelora.spaces.space import (
@@ -33,6 +33,7 @@ KEYS = ("claim", "base", "config", "at", "method", "metric", "parameters", "base
         "budget", "after", "unknown")
 
 
+MAX_LABEL = 80  # characters of the name of a cell: it is a row of a table, and a tag
 KNOB = ("values", "value", "min", "max", "distribution", "when")
 CHOSEN = {"value": "constant", "values": "categorical"}  # W&B's names of the distributions that need no bounds
 EXHAUSTIVE = ("grid", "one_factor", "leave_one_out", "add_one_in", "cells")  # all cells, with equal budgets
@@ -44,6 +45,7 @@ def read_space(path: Path, overrides: Mapping[str, Plain] | None = None, at: str
     change its base config. Every value of every knob is resolved once, so that a bad one is refused before anything
     runs. Raises InputError with file and line."""
     document, chosen = choose_base(read(path), at)
+    check_name(path.stem, "space")
     for key in document.data:
         if key not in KEYS:
             raise InputError(f"{document.where(key)}: {key}: unknown key of a space{nearest(key, KEYS)}")
@@ -70,7 +72,7 @@ def read_space(path: Path, overrides: Mapping[str, Plain] | None = None, at: str
     labels = [] if space.method == "tpe" else [label for label, _ in cells_of(space)]
     repeated = [label for label in labels if labels.count(label) > 1]
     if repeated:
-        raise InputError(f"{path}: two cells are called {repeated[0]!r}; rename one")
+        raise space.doubled(repeated[0], repeated[0], "have one name")
     factors = factor_keys(reader.group("parameters"))
     columns = known_columns(_domains(space), known_keys())
     return replace(space, statement=read_statement(document, chosen, space.method, space.claim, labels, factors,
@@ -118,7 +120,11 @@ def _check(space: Space) -> None:
         if space.run_cap is not None:
             raise InputError(f"{where('run_cap')}: run_cap: method {space.method} runs all its cells; leave it out, "
                              "or set a budget")
-    elif space.run_cap is None:
+    iterations = space.settings.resolve().training.iterations
+    if space.asha and space.asha.min_iter > iterations:
+        raise InputError(f"{where('early_terminate', 'min_iter')}: early_terminate: min_iter: {space.asha.min_iter} is "
+                         f"above training.iterations ({iterations}), so no trial would ever be stopped; lower it")
+    if space.method not in EXHAUSTIVE and space.run_cap is None:
         raise InputError(f"{where('method')}: method {space.method} needs run_cap, the number of trials")
     if space.method == "tpe" and len(space.seeds) > 1:
         raise InputError(f"{where('seeds')}: seeds: a search takes one seed (found {len(space.seeds)}); confirm what "
@@ -274,6 +280,9 @@ class _Reader:
         """Knobs by the name given to them; `{}` is a name for the base config itself."""
         named = {label: from_document(self.document, section, label).values for label in self.group(section)}
         for label, knobs in named.items():
+            if not label.strip() or len(label) > MAX_LABEL or not label.isprintable():
+                raise InputError(f"{self.document.where(section, label)}: {section}: {label[:40]!r}: a name has 1 to "
+                                 f"{MAX_LABEL} characters in one line")
             for key in knobs:
                 if key not in known_keys() or key == "seed" or key.startswith("resources."):
                     raise InputError(f"{self.document.where(section, label, key)}: {key}: no setting that a cell can "
@@ -302,8 +311,7 @@ class _Reader:
     def parameter(self, key: str) -> Parameter:
         at = ("parameters", key)
         if key not in known_keys() or key == "seed" or key.startswith("resources."):
-            hint = "; list them under `seeds:`" if key == "seed" else nearest(key, known_keys())
-            raise self.fail(f"no setting that can be swept{hint}", *at)
+            raise self.fail(f"no setting that can be swept{_instead(key)}", *at)
         given = self.group(*at)
         for name in given:
             if name not in KNOB:
@@ -328,7 +336,7 @@ class _Reader:
         for position, value in enumerate(values):
             if isinstance(value, float) and not math.isfinite(value):
                 raise self.fail(f"{value} is not a finite number", *at, "values")
-            if value in values[:position]:
+            if (type(value), value) in [(type(other), other) for other in values[:position]]:
                 raise self.fail(f"{value!r} is listed twice", *at, "values")
         return tuple(values)
 
@@ -351,8 +359,11 @@ class _Reader:
         if str(distribution).startswith("int") and not (_is_int(low) and _is_int(high)):
             raise self.fail(f"{distribution} needs whole bounds, found {low} and {high}", *at, "distribution")
         if "log" in str(distribution) and low <= 0:
-            raise self.fail(f"{low} has no logarithm: min and max of {distribution} are values of the knob, not "
-                            f"exponents as in W&B's log_uniform{_powers(low, high)}", *at, "min")
+            wrong = f"{low} has no logarithm"
+            if low == 0:
+                raise self.fail(f"{wrong}: min of {distribution} must be above 0", *at, "min")
+            raise self.fail(f"{wrong}: min and max of {distribution} are values of the knob, not exponents as in W&B's "
+                            f"log_uniform{_powers(low, high)}", *at, "min")
         return low, high, distribution  # type: ignore[return-value]
 
     def conditions(self, *at: str) -> tuple[dict[str, tuple[Plain, ...]], dict[str, tuple[Plain, ...]]]:
@@ -368,6 +379,17 @@ class _Reader:
                 condition, chosen = condition["not"], unless
             chosen[key] = tuple(condition) if isinstance(condition, list) else (condition,)
         return when, unless
+
+
+def _instead(key: str) -> str:
+    """Where a key belongs that cannot be swept, or what is like it."""
+    if key == "seed":
+        return "; list them under `seeds:`"
+    if key.startswith("resources."):
+        return "; resources are no part of what a trial is: set them under `config:`"
+    if members := in_group(key):
+        return f"; it is a group, sweep one of its settings: {', '.join(sorted(members)[:8])}"
+    return nearest(key, known_keys())
 
 
 def _advice(distribution: object) -> str:

@@ -84,8 +84,10 @@ class Board:
         parts += [f"{len(self.running)} running", f"{len(self.failed)} failed", f"{self.left} left"]
         if self.best:
             parts.append(f"best {self.metric} {_number(self.metric, self.best[0])} ({self.best[1]})")
-        to_go = self.seconds_to_go()
-        return " · ".join([*parts, f"about {clock_text(to_go)} to go" if to_go is not None else "timing ..."])
+        if self.left or self.running:
+            to_go = self.seconds_to_go()
+            parts.append(f"about {clock_text(to_go)} to go" if to_go is not None else "timing ...")
+        return " · ".join(parts)
 
     def __rich__(self) -> RenderableType:
         rows = Table.grid(padding=(0, 2))

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from recyclelora.errors import InputError
 from recyclelora.runs.tracking import PlannedCell, Tracker
-from recyclelora.spaces.space import Knobs, Space, cells_of, label_of
+from recyclelora.spaces.design import Knobs, label_of
+from recyclelora.spaces.space import Space, cells_of
 from recyclelora.spaces.statement import Statement, dump_statement
 from recyclelora.sweeps import ray_tune
 from recyclelora.sweeps.bookkeeping import bookkeeping, closing_runs

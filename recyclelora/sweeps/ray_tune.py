@@ -90,4 +90,4 @@ def _folder_of(trial: Any) -> str:
 
 def _asha(asha: Asha, metric: str, goal: str, iterations: int) -> AsyncHyperBandScheduler:
     return AsyncHyperBandScheduler(time_attr="iteration", metric=metric, mode=goal[:3], max_t=iterations + 1,
-                                   grace_period=min(asha.min_iter, iterations), reduction_factor=asha.eta)
+                                   grace_period=asha.min_iter, reduction_factor=asha.eta)

@@ -24,9 +24,9 @@ from recyclelora.data.datasets import DomainData, Sample, open_domain
 from recyclelora.data.labels import Size
 from recyclelora.data.transforms import normalise
 from recyclelora.errors import Absent
+from recyclelora.models.catalogue import BACKBONES
 from recyclelora.models.pyramid import block_features
 from recyclelora.models.segmentor import Segmentor
-from recyclelora.models.timm_backbones import BACKBONES
 from recyclelora.training.evaluation import fit_inside
 from recyclelora.trials.analysis_files import PICTURE, Analysis, write_numbers
 from recyclelora.trials.artifacts import load_model

@@ -10,8 +10,8 @@ from torch.amp import GradScaler
 
 from recyclelora.config import Config
 from recyclelora.data.loader import batches
+from recyclelora.models.catalogue import BACKBONES
 from recyclelora.models.segmentor import Segmentor
-from recyclelora.models.timm_backbones import BACKBONES
 from recyclelora.training.average import MovingAverage
 from recyclelora.training.loop import Step, Update, train
 from recyclelora.training.optim import Schedule, build_optimiser, parameter_groups

@@ -16,12 +16,12 @@ from recyclelora.data.datasets import DomainData, LabelledImages, count_of, open
 from recyclelora.data.evaluation_sizes import size_of
 from recyclelora.data.loader import Concatenation, concat
 from recyclelora.data.transforms import Recipe, check_recipe
-from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.methods import Method
+from recyclelora.models.catalogue import BACKBONES, find_backbone
 from recyclelora.models.pretrained_weights import Weights, resolve_weights
 from recyclelora.models.segmentor import HeadShape, Segmentor, build_segmentor
-from recyclelora.models.timm_backbones import BACKBONES, build_backbone
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.training.execution import compile_blocks, recompute_activations
 from recyclelora.trials.paths import Paths
 
@@ -147,8 +147,7 @@ def check(config: Config, paths: Paths) -> dict[str, int]:
     """Everything about a config that needs more than the config to judge: backbone, domains, sizes, ranks.
 
     Returns the number of adapted layers and of adapter parameters. Raises InputError with the `key` at fault."""
-    _check_name(name := config.backbone.name)
-    patch = config.backbone.patch_size or BACKBONES[name].patch_size
+    patch = config.backbone.patch_size or find_backbone(config.backbone.name).patch_size
     for key, size in (("data.crop", config.data.crop), ("evaluation.window", config.evaluation.window)):
         if any(side % patch for side in size):
             raise InputError(f"{key}: {list(size)} must be multiples of the patch size {patch}", key=key)
@@ -169,13 +168,8 @@ def check(config: Config, paths: Paths) -> dict[str, int]:
 def count_parameters(config: Config) -> dict[str, int]:
     """The number of adapted `layers` and of `adapter` parameters, without weights or data. Raises InputError with the
     `key` at fault."""
-    _check_name(config.backbone.name)
+    find_backbone(config.backbone.name)
     return _count(config.backbone, config.adapter, config.head.width)
-
-
-def _check_name(backbone: str) -> None:
-    if backbone not in BACKBONES:
-        raise InputError(f"backbone.name: {backbone!r} is not known{nearest(backbone, BACKBONES)}", key="backbone.name")
 
 
 @functools.lru_cache(maxsize=256)

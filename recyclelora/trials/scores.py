@@ -12,8 +12,9 @@ from recyclelora.data.contact_sheet import Row, draw_sheet
 from recyclelora.data.datasets import LabelledImages
 from recyclelora.data.evaluation_sizes import size_of
 from recyclelora.data.labels import Common, Image, Label
+from recyclelora.data.many_files import save_whole
+from recyclelora.models.catalogue import BACKBONES
 from recyclelora.models.segmentor import Segmentor
-from recyclelora.models.timm_backbones import BACKBONES
 from recyclelora.training.evaluation import ImageResult, Inference, evaluate, predict, summarise
 from recyclelora.trials.build import Domains
 from recyclelora.trials.protocol import commons
@@ -94,8 +95,7 @@ def _draw_panel(segmentor: Segmentor, config: Config, data: LabelledImages, comm
     for sample in (data[index] for index in range(min(num_rows, len(data)))):
         prediction = predict_image(segmentor, config, sample.image, device, data.domain)
         rows.append(Row(sample.name, sample.image, common.target_lut[sample.label], common.source_lut[prediction]))
-    path.parent.mkdir(exist_ok=True)
-    draw_sheet(rows, common.space, errors=True).save(path)
+    save_whole(draw_sheet(rows, common.space, errors=True), path)
 
 
 def inference_of(config: Config, domain: str | None) -> Inference:

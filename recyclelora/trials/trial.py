@@ -74,8 +74,8 @@ def run(config: Config, paths: Paths, report: Report | None = None) -> Record:
 def read_record(folder: Path) -> Record | None:
     """The record in a trial's folder, if it has ended."""
     try:
-        return Record(**json.loads((folder / "record.json").read_text()))
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return Record(**json.loads((folder / "record.json").read_text("utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):  # none, or no text, no JSON, or no record
         return None
 
 

@@ -2,13 +2,15 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_sweeps
+from recyclelora.verbs.arguments import add_data_root, add_results, add_sweeps
 
 HELP = "analyse the adapters of finished runs that have no analysis"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweeps(parser)
+    add_results(parser)
+    add_data_root(parser)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -11,10 +11,30 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """The type of the number of a port."""
+    if not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected the number of a port, 1 to 65535, found {text[:40]!r}")
+    return int(text)
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, default=Path("results"),
+                        help="folder of runs, models, tables and cache [results]")
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", type=Path, default=None, help="folder of the data sets [$DATA_ROOT]")
+
+
+def add_overrides(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=f"changes to {what}")
+
+
 def add_space(parser: argparse.ArgumentParser, help: str) -> None:
     """A space or an experiment, changes to its base config, and which base."""
     parser.add_argument("space", type=Path, help=help)
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to its base config")
+    add_overrides(parser, "its base config")
     add_base(parser)
 
 
@@ -35,4 +55,4 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sweeps(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sweeps", nargs="*", metavar="SWEEP", help="names of sweeps, or files [all]")
+    parser.add_argument("sweeps", nargs="*", default=[], metavar="SWEEP", help="names of sweeps, or files [all]")

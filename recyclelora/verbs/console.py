@@ -30,7 +30,7 @@ def paths_of(given: argparse.Namespace) -> Paths:
     """Absolute paths. The command line overrides the environment, and the environment the defaults."""
     results = given.results.resolve()
     cache = given.environment["RECYCLELORA_CACHE"]
-    root = given.data_root or given.environment["DATA_ROOT"]
+    root = getattr(given, "data_root", None) or given.environment["DATA_ROOT"]
     return Paths(results, Path(cache).resolve() if cache else results / "cache",
                   Path(root).resolve() if root else None)
 

@@ -4,14 +4,14 @@ import argparse
 from pathlib import Path
 
 from recyclelora.errors import InputError
-from recyclelora.verbs.arguments import add_json, positive
+from recyclelora.verbs.arguments import add_data_root, add_json, add_results, positive
 
 HELP = "list the domains, check the files of some, or prepare them"
 ACTIONS = ("check", "prepare")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="*", metavar="[check|prepare] DOMAIN",
+    parser.add_argument("what", nargs="*", default=[], metavar="[check|prepare] DOMAIN",
                         help="`check DOMAIN ...` reads every file and reports what is wrong; `prepare DOMAIN ...` "
                              "makes the copies and labels that are read from then on; without words, all domains are "
                              "listed")
@@ -20,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="check at most N images of each split [all]")
     parser.add_argument("--sheet", type=Path, default=None, metavar="PNG", help="draw some samples into this file")
     add_json(parser)
+    add_results(parser)
+    add_data_root(parser)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from recyclelora.data.declared import declarations
 from recyclelora.data.faults import Fault, fault, summarise
 from recyclelora.data.inspection import Census, inspect
 from recyclelora.data.labels import CITYSCAPES19, IGNORE, Size
+from recyclelora.data.many_files import save_whole
 from recyclelora.data.sets.dataset import DataSet
 from recyclelora.errors import InputError
 from recyclelora.trials.paths import Paths
@@ -252,7 +253,9 @@ def _draw(parts: Sequence[Part], path: Path) -> None:
     if not rows:
         raise InputError(f"{path}: nothing to draw: none of the samples tried can be read")
     try:
-        draw_sheet(rows, parts[0].data.space).save(path)
+        if not path.absolute().parent.is_dir():
+            raise FileNotFoundError(2, "there is no such folder")
+        save_whole(draw_sheet(rows, parts[0].data.space), path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
     ERRORS.print(path, highlight=False)

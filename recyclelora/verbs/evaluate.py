@@ -2,7 +2,7 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_json, add_model, positive
+from recyclelora.verbs.arguments import add_data_root, add_json, add_model, add_results, positive
 
 HELP = "score a trained model on any domain"
 
@@ -16,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="at most N images of each domain [all]")
     parser.add_argument("--classes", action="store_true", help="print the IoU of each class too")
     add_json(parser)
+    add_results(parser)
+    add_data_root(parser)
 
 
 def run(given: argparse.Namespace) -> int:

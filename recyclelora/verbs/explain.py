@@ -2,6 +2,8 @@
 
 import argparse
 
+from recyclelora.verbs.arguments import add_results
+
 HELP = "list the runs behind a number in a table"
 
 
@@ -9,6 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", help="name of a table, such as initialisation-scenes.differences")
     parser.add_argument("row", help="label of a row, or the beginning of one")
     parser.add_argument("column", help="heading or key of a column")
+    add_results(parser)
 
 
 def run(given: argparse.Namespace) -> int:

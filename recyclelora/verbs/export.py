@@ -5,16 +5,17 @@ from pathlib import Path
 
 from recyclelora.errors import InputError
 from recyclelora.trials.paths import Paths
-from recyclelora.verbs.arguments import add_model
+from recyclelora.verbs.arguments import add_model, add_results
 
 HELP = "write a trained model for PEFT, timm, torch.export or ONNX, with a model card"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("--to", nargs="+", default=["all"], metavar="FORMAT",
-                        help="peft, timm, torch, onnx or all [all]")
+    parser.add_argument("--to", action="append", metavar="FORMAT",
+                        help="peft, timm, torch, onnx or all (repeatable) [all]")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder, or an earlier export")
+    add_results(parser)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -26,16 +27,16 @@ def run(given: argparse.Namespace) -> int:
     from recyclelora.verbs.console import CONSOLE, paths_of
     from recyclelora.verbs.model_folders import find_model, folder_of
 
-    paths = paths_of(given)
-    choose_formats(given.to, {})  # before the model is read: what is wrong whatever it is
+    paths, asked = paths_of(given), given.to or ["all"]
+    choose_formats(asked, {})  # before the model is read: what is wrong whatever it is
     folder, model = folder_of(given, paths), find_model(given, paths)
     record = read_record(folder)
     if record is not None and (record.outcome != "finished" or record.fingerprint != model.fingerprint):
         raise InputError(f"{folder}: its record is of {record.fingerprint}, {record.outcome}; the model is "
                          f"{model.fingerprint}: only a finished trial is exported")
-    formats = choose_formats(given.to, model.config.adapter.LACKS)
+    formats = choose_formats(asked, model.config.adapter.LACKS)
     for name, why in model.config.adapter.LACKS.items():
-        if "all" in given.to:
+        if "all" in asked:
             CONSOLE.print(f"{name}: left out: {why.partition(';')[0]}", highlight=False)
     made = export_model(model, weights_of(folder, model.config, paths.cache), record,
                         _tags(given, paths, model.fingerprint), formats, given.out.resolve())

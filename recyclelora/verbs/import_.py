@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from recyclelora.verbs.arguments import positive
+from recyclelora.verbs.arguments import add_results, positive
 
 HELP = "turn a checkpoint of another code, such as RecycleLoRA's or SoMA's, into a model"
 
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alpha", type=float, default=None, help="alpha of the adapters' scaling [as the file says]")
     parser.add_argument("--crop", type=positive, default=None, metavar="N",
                         help="side of the training images, where the file does not say [512]")
+    add_results(parser)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ HELP = "list the adapter methods: what is trained, parameters at DINOv2-L, wheth
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="METHOD", help="only these [all]")
+    parser.add_argument("names", nargs="*", default=[], metavar="METHOD", help="only these [all]")
     add_json(parser)
 
 

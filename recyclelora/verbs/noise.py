@@ -2,7 +2,7 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_space, positive
+from recyclelora.verbs.arguments import add_data_root, add_results, add_space, positive
 
 HELP = "run the baseline of an experiment on its seeds, and say how small a difference could be detected"
 
@@ -10,6 +10,8 @@ HELP = "run the baseline of an experiment on its seeds, and say how small a diff
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_space(parser, help="a YAML file under experiments/ or search_spaces/")
     parser.add_argument("--seeds", type=positive, metavar="K", help="number of seeds [those of the file]")
+    add_results(parser)
+    add_data_root(parser)
 
 
 def run(given: argparse.Namespace) -> int:

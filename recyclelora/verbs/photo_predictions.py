@@ -9,6 +9,7 @@ from PIL import Image as PillowImage
 from recyclelora.data.contact_sheet import Prediction, draw_predictions, lay_over
 from recyclelora.data.faults import Fault, fault, summarise
 from recyclelora.data.labels import IGNORE, Image, Label, LabelSpace
+from recyclelora.data.many_files import save_whole
 from recyclelora.data.photos import name_photos, read_photo
 from recyclelora.errors import InputError
 from recyclelora.trials.device import choose_device
@@ -45,12 +46,12 @@ def predict(given: argparse.Namespace) -> int:
                     continue
                 label = predict_image(segmentor, model.config, image, device)
                 save_label(label, model.space, out / f"{name}_label.png")
-                PillowImage.fromarray(lay_over(image, label, model.space)).save(out / f"{name}_overlay.png")
+                save_whole(PillowImage.fromarray(lay_over(image, label, model.space)), out / f"{name}_overlay.png")
                 done += 1
                 if len(rows) < MOST:
                     rows.append(_shrink(name, image, label))
         if rows:
-            draw_predictions(rows, model.space, width=WIDTH).save(out / SHEET)
+            save_whole(draw_predictions(rows, model.space, width=WIDTH), out / SHEET)
     except OSError as error:
         raise InputError(f"{error.filename or out}: cannot be written ({error.strerror or error}); choose another "
                          "folder with --out") from None
@@ -71,7 +72,7 @@ def save_label(label: Label, space: LabelSpace, path: Path) -> None:
     palette[: len(space.palette)] = space.palette
     palette[IGNORE] = 0
     picture.putpalette(palette.tobytes())
-    picture.save(path)
+    save_whole(picture, path)
 
 
 def _shrink(name: str, image: Image, label: Label) -> Prediction:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_cells, add_space, positive
+from recyclelora.verbs.arguments import add_cells, add_data_root, add_results, add_space, positive
 
 HELP = "list the trials of a space or an experiment: which are done, and what the others will cost"
 
@@ -12,6 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cells(parser, help="count this cell alone (repeatable)")
     parser.add_argument("--steps", type=positive, default=20, metavar="N", help="number of training steps to time [20]")
     parser.add_argument("--no-timing", action="store_true", help="count the trials, and time nothing")
+    add_results(parser)
+    add_data_root(parser)
 
 
 def run(given: argparse.Namespace) -> int:

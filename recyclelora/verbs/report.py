@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from recyclelora.verbs.arguments import add_sweeps
+from recyclelora.verbs.arguments import add_results, add_sweeps
 
 HELP = "write the HTML page of each experiment: verdict, tables, figures, provenance"
 
@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=None, help="folder of the pages [RESULTS/reports]")
     parser.add_argument("--no-pictures", action="store_true",
                         help="leave out images of the data, whose licence may not let you pass them on")
+    add_results(parser)
 
 
 def run(given: argparse.Namespace) -> int:

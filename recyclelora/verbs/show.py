@@ -4,17 +4,19 @@ import argparse
 from pathlib import Path
 
 from recyclelora.errors import InputError
-from recyclelora.verbs.arguments import add_base, add_cells, add_json
+from recyclelora.verbs.arguments import add_base, add_cells, add_data_root, add_json, add_overrides, add_results
 
 HELP = "print a resolved config with the origin of each value, the trials of a space, or the preview of a cell"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a config or a space")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the config")
+    add_overrides(parser, "the config")
     add_base(parser)
     add_cells(parser, help="the preview of one cell")
     add_json(parser)
+    add_results(parser)
+    add_data_root(parser)
 
 
 def run(given: argparse.Namespace) -> int:

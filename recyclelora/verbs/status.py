@@ -2,7 +2,7 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_json, add_sweeps
+from recyclelora.verbs.arguments import add_json, add_results, add_sweeps
 
 HELP = "print how many trials of each sweep are done, failed and left"
 
@@ -10,6 +10,7 @@ HELP = "print how many trials of each sweep are done, failed and left"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweeps(parser)
     add_json(parser)
+    add_results(parser)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_cells, add_space
+from recyclelora.verbs.arguments import add_cells, add_data_root, add_results, add_space
 
 HELP = "run the missing trials of a space or an experiment, then print its table"
 
@@ -13,6 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
     parser.add_argument("--retries", type=int, default=2, choices=range(11), metavar="N",
                         help="how often a crashed trial is tried again [2]")
+    add_results(parser)
+    add_data_root(parser)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -2,13 +2,14 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_sweeps
+from recyclelora.verbs.arguments import add_results, add_sweeps
 
 HELP = "print and write the tables of all sweeps again, from the tracked runs alone"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sweeps(parser)
+    add_results(parser)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -3,13 +3,17 @@
 import argparse
 from pathlib import Path
 
+from recyclelora.verbs.arguments import add_data_root, add_overrides, add_results
+
 HELP = "train and evaluate one config, without Ray"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, help="a YAML file of settings, such as experiments/bases/scenes.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the config")
+    add_overrides(parser, "the config")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config, and run nothing")
+    add_results(parser)
+    add_data_root(parser)
 
 
 def run(given: argparse.Namespace) -> int:

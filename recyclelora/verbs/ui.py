@@ -2,11 +2,14 @@
 
 import argparse
 
+from recyclelora.verbs.arguments import add_results, port
+
 HELP = "open MLflow's pages on the results (127.0.0.1)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=5000, help="port of the pages [5000]")
+    parser.add_argument("--port", type=port, default=5000, help="port of the pages [5000]")
+    add_results(parser)
 
 
 def run(given: argparse.Namespace) -> int:

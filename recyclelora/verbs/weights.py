@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from recyclelora.errors import InputError
+from recyclelora.verbs.arguments import add_results
 
 HELP = "find, download or convert pretrained weights; print the file and its sha256"
 
@@ -11,15 +11,13 @@ HELP = "find, download or convert pretrained weights; print the file and its sha
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("backbone", nargs="?", default="dinov2_small", help="name of a backbone [dinov2_small]")
     parser.add_argument("--file", type=Path, default=None, help="a safetensors file of your own")
+    add_results(parser)
 
 
 def run(given: argparse.Namespace) -> int:
     from recyclelora.models.pretrained_weights import resolve_weights
-    from recyclelora.models.timm_backbones import BACKBONES
     from recyclelora.verbs.console import CONSOLE, paths_of
 
-    if given.backbone not in BACKBONES:
-        raise InputError(f"{given.backbone}: unknown backbone; known: {', '.join(BACKBONES)}")
     found = resolve_weights(given.backbone, file=given.file, cache=paths_of(given).cache,
                             say=lambda text: CONSOLE.print(text, highlight=False))
     CONSOLE.print(f"{found.path}\nsha256 {found.sha256}\nfrom {found.source}", highlight=False)

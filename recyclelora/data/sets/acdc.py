@@ -41,6 +41,7 @@ ACDC = DataSet(
            "acdc/gt/{fog,...}/{train,val}/<sequence>/*_gt_labelTrainIds.png",
     archives=("rgb_anon*", "gt_trainval*", "*[Aa][Cc][Dd][Cc]*"),
     size=(1080, 1920),
+    tested_at={"full": (540, 960), "half": (540, 960), "full-1024": (1080, 1920)},
     licence="non-commercial research, registration",
     reference="Sakaridis et al., ICCV 2021",
 )  # fmt: skip

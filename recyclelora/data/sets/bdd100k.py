@@ -27,6 +27,7 @@ BDD100K = DataSet(
     layout="bdd100k/images/10k/{train,val}/*.jpg, bdd100k/labels/sem_seg/masks/{train,val}/*.png (same stems)",
     archives=("*bdd100k*", "10k_images*"),
     size=(720, 1280),
+    tested_at={"full": (720, 1280), "half": (720, 1280), "full-1024": (1024, 2048)},
     licence="own licence, non-commercial use free, registration",
     reference="Yu et al., CVPR 2020",
 )

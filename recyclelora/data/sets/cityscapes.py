@@ -32,6 +32,7 @@ CITYSCAPES = DataSet(
            "cityscapes/gtFine/{train,val}/<city>/*_gtFine_labelIds.png (or _gtFine_labelTrainIds.png)",
     archives=("leftImg8bit*", "gtFine*", "*[Cc]ityscapes*"),
     size=(1024, 2048),
+    tested_at={"full": (1024, 2048), "half": (512, 1024), "full-1024": (1024, 2048)},
     licence="non-commercial research, registration",
     reference="Cordts et al., CVPR 2016",
 )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recyclelora.data.folders import match_files, nothing_found
-from recyclelora.data.labels import LabelSpace
+from recyclelora.data.labels import LabelSpace, Size
 from recyclelora.data.many_files import Progress
 from recyclelora.data.pairs import LabelFormat, Pair, pair_up
 
@@ -39,7 +39,8 @@ class DataSet(NamedTuple):
     `list(folder, domain, split)` finds the files below `folder`, the first of `folders` that the data root has; it
     looks at names only and raises InputError for what is missing. `held_out`: the set has no official val split, and
     its val is the last images of the fixed permutation of train (see `datasets.open_domain`), so that `list` is asked
-    for train alone. `size` is (height, width), None where sizes differ. `prepare(folder, splits, workers)` says what
+    for train alone. `size` is (height, width), None where sizes differ; for `tested_at` see
+    `evaluation_sizes`. `prepare(folder, splits, workers)` says what
     has to be made of some splits before they can be read, each made by that many processes; what is made already is
     passed over.
     """
@@ -54,6 +55,7 @@ class DataSet(NamedTuple):
     size: tuple[int, int] | None
     licence: str
     reference: str
+    tested_at: Mapping[str, Size | None] = {}  # protocol of a publication -> (height, width), None for as they are
     held_out: bool = False
     prepare: Callable[[Path, Sequence[str], int], Iterator[Preparation]] = nothing
     declared: str = ""  # a hash of what a declaration says of the labels; "" for a set that the program knows itself

@@ -29,6 +29,7 @@ GTAV = DataSet(
     layout="gtav/images/00001.png ..., gtav/labels/00001.png ... (palette PNGs, or 00001_labelTrainIds.png)",
     archives=("[01][0-9]_images*", "[01][0-9]_labels*", "*[Gg][Tt][Aa]*"),
     size=(1052, 1914),
+    tested_at=dict.fromkeys(("full", "half", "full-1024")),
     licence="research and education",
     reference="Richter et al., ECCV 2016",
     held_out=True,

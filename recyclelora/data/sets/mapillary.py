@@ -78,18 +78,18 @@ def prepare_mapillary(folder: Path, *, workers: int) -> Generator[Progress, None
     """
     pairs, stored = list_full(folder, "val")
     whole, part = folder / HALF, folder / f"{HALF}.part"
-    if whole.is_dir():
-        yield len(pairs), len(pairs)
-        return
     images, labels = part / IMAGES, part / LABELS
     try:
-        for place in (images, labels):
-            place.mkdir(parents=True, exist_ok=True)
         with alone_in(part):
+            if whole.is_dir():
+                yield len(pairs), len(pairs)
+                return
+            for place in (images, labels):
+                place.mkdir(parents=True, exist_ok=True)
             todo = [p for p in pairs if not (_image_of(p, images).exists() and _label_of(p, labels).exists())]
             halve = partial(_halve, stored=stored, images=images, labels=labels)
             yield from in_processes(halve, todo, len(pairs), workers)
-        os.rename(part, whole)
+            os.rename(part, whole)
     except OSError as error:
         raise InputError(f"cannot write {error.filename or part}: {error.strerror}") from error
 
@@ -122,6 +122,7 @@ MAPILLARY = DataSet(
            "v1.2/labels), and mapillary/half/{val_img,val_label} made by `recyclelora data prepare mapillary`",
     archives=("*[Mm]apillary*",),
     size=None,
+    tested_at={"full": (1024, 2048), "half": (512, 1024), "full-1024": (1024, 2048)},
     licence="CC BY-NC-SA 4.0 (research edition)",
     reference="Neuhold et al., ICCV 2017",
     prepare=prepare,

@@ -28,6 +28,7 @@ SYNTHIA = DataSet(
     layout="synthia/RGB/0000000.png ..., synthia/GT/LABELS/0000000.png ... (16-bit, or 0000000_labelTrainIds.png)",
     archives=("*RAND_CITYSCAPES*", "*[Ss][Yy][Nn][Tt][Hh][Ii][Aa]*"),
     size=(760, 1280),
+    tested_at=dict.fromkeys(("full", "half", "full-1024")),
     licence="CC BY-NC-SA 3.0",
     reference="Ros et al., CVPR 2016",
     held_out=True,

@@ -30,6 +30,7 @@ URBANSYN = DataSet(
     layout="urbansyn/rgb/rgb_0001.png ..., urbansyn/ss/ss_0001.png ... (or the same stem in both)",
     archives=("*[Uu]rban[Ss]yn*", "rgb.zip", "ss.zip"),
     size=(1024, 2048),
+    tested_at=dict.fromkeys(("full", "half", "full-1024")),
     licence="CC BY-SA 4.0",
     reference="Gomez et al., arXiv 2312.12176",
     held_out=True,
