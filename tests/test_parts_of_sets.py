@@ -10,8 +10,10 @@ from recyclelora.cli import main
 from recyclelora.config import flatten
 from recyclelora.data.datasets import count_of
 from recyclelora.documents import dump
+from recyclelora.errors import InputError
 from recyclelora.settings import Settings
 from recyclelora.tables.captions import describe_origin
+from recyclelora.tables.cells import refuse_mixtures
 from recyclelora.trials import build
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
@@ -47,6 +49,21 @@ def test_a_trial_records_how_many_images_it_saw_and_tables_repeat_it(tmp_path: P
     (said,) = (sentence for sentence in describe_origin([record], ["miou/cityscapes"]) if "Images" in sentence)
     assert said == f"Images: {tag}."
     assert not [sentence for sentence in describe_origin([replace(record, tags={})], []) if "Images" in sentence]
+
+
+@pytest.mark.parametrize(("one", "other", "mixed"), [
+    ("trained on gtav 4; cityscapes val 10 of 500", "trained on gtav 4; cityscapes val 500", "cityscapes val"),
+    ("source val gtav 1 of 500, trails 2", "source val gtav 500, trails 2", "source val gtav, trails"),
+    ("trained on gtav 4; cityscapes val 500", "trained on gtav 24,966; cityscapes val 500", ""),
+    ("trained on gtav 4; cityscapes val 500", "trained on gtav 4; bdd100k val 1,000", ""),
+    ("source val gtav 500; cityscapes val 500", "source val synthia 500; cityscapes val 500", "")])
+def test_no_table_mixes_scores_of_parts_and_of_wholes(one: str, other: str, mixed: str) -> None:
+    records = [Record(fingerprint=name, config={}, outcome="finished", tags={"images": tag})
+               for name, tag in (("f", one), ("g", other), ("h", one))]
+    if not mixed:
+        return refuse_mixtures("s", records)
+    with pytest.raises(InputError, match=f"its runs mix numbers of images of {mixed}, which no table may"):
+        refuse_mixtures("s", records)
 
 
 def test_show_says_of_how_many(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -122,6 +122,11 @@ def test_three_steps_and_three_more_are_six(whole: tuple[Record, Paths, list[Pro
     steps = [iteration for progress in heard for iteration, _ in progress.history]
     assert steps == [1, 2, 3, 4, 5, 6], "the whole curve is told again, each step once"
     assert heard[0].done == (1 if killed_at == 3 else 3)
+    times = [progress.metrics["time/trained"] for progress in heard]
+    assert 0 < times[0] and times == sorted(times) and times[-1] <= again.metrics["time/train"]
+    if killed_at == 5:  # the three steps before the kill count too
+        first = next(metrics for iteration, metrics in heard[0].history if iteration == 3)
+        assert times[0] == first["time/trained"]
 
 
 def test_another_seed_is_another_trial(whole: tuple[Record, Paths, list[Progress]], tmp_path: Path, cache: Path) -> None:
@@ -186,7 +191,7 @@ def test_protocols_are_named(tmp_path: Path, cache: Path) -> None:
                                "label of a domain holds is not counted")
     zero = protocol(tiny(evaluation__absent_classes="zero"))
     assert zero.endswith("mIoU: a class that no label of a domain holds counts as 0 where it is predicted (MMSegmentation)")
-    with pytest.raises(InputError, match="evaluation.size: half has no size for scenes-day, only for cityscapes") as caught:
+    with pytest.raises(InputError, match="evaluation.size: half has no size for scenes-day, only for gtav, ") as caught:
         build.check(tiny(evaluation__size="half"), paths_at(tmp_path, cache))
     assert caught.value.key == "evaluation.size"
 

@@ -105,7 +105,7 @@ COLUMNS: tuple[Quantity | Fact | Group, ...] = (
     Quantity(key="iterations", heading="iterations", of=lambda run: float(run.iteration or math.nan), digits=0,
              means="training iterations done"),
     Quantity(key="time/train", heading="training", of=metric("time/train"), unit="h", scale=1 / HOUR, digits=3,
-             better="lower", means="time in the training loop, in the process that ended the run"),
+             better="lower", means="time in the training loop, that before an interruption too"),
     Quantity(key="time/iteration", heading="iteration", of=metric("time/iteration"), unit="s", digits=3,
              better="lower", means="time of the training loop for each iteration"),
     Quantity(key="time/evaluate", heading="evaluation", of=metric("time/evaluate"), unit="h", scale=1 / HOUR, digits=3,

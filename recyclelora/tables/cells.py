@@ -1,6 +1,7 @@
 """Groups records into cells: the runs behind each row. Every statement about an ablation is about these."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from recyclelora.errors import InputError
 from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.trials.record import Flat, Record
 
+COUNT = re.compile(r" [\d,]+( of [\d,]+)?(?=$|, )")
 NEVER_MIXED = {"protocol": "evaluation protocols", "selection": "selection rules"}  # tag -> what it is
 
 
@@ -50,14 +52,23 @@ def group(name: str, plan: Sequence[PlannedCell], records: Iterable[Record]) -> 
 
 
 def refuse_mixtures(name: str, records: Iterable[Record]) -> None:
-    """Raises InputError where runs of several protocols or selection rules would meet in one table."""
-    for tag, what in NEVER_MIXED.items():
-        runs: dict[str, list[str]] = {}
-        for record in records:
+    """Raises InputError where runs of several protocols or selection rules would meet in one table, or runs that were
+    scored on different numbers of images of a domain."""
+    runs: dict[str, dict[str, list[str]]] = {}  # what was measured alike -> how -> by which runs
+    for record in records:
+        told = {what: record.tags.get(tag, "") for tag, what in NEVER_MIXED.items()}
+        for what, value in (told | _images(record.tags.get("images", ""))).items():
             run = f"{record.tags.get('cell', '')} {record.fingerprint}".strip()
-            runs.setdefault(record.tags.get(tag, ""), []).append(run)
-        if len(runs) > 1:
+            runs.setdefault(what, {}).setdefault(value, []).append(run)
+    for what, values in runs.items():
+        if len(values) > 1:
             listed = "; ".join(f"{value or 'unknown'!r}: {', '.join(some[:3])}{' ...' if len(some) > 3 else ''}"
-                               for value, some in sorted(runs.items()))
+                               for value, some in sorted(values.items()))
             raise InputError(f"sweep {name}: its runs mix {what}, which no table may ({listed}); "
                              "use one sweep file for each")
+
+
+def _images(tag: str) -> dict[str, str]:
+    """What of the tag `images` (see `trials.build.images_tag`) was scored: the domain -> its number of images."""
+    scored = [part for part in tag.split("; ") if part and not part.startswith("trained on ")]
+    return {f"numbers of images of {COUNT.sub('', part)}": part for part in scored}

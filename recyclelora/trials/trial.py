@@ -120,12 +120,13 @@ def _count(segmentor: Segmentor) -> dict[str, float]:
 
 
 def _train(parts: Assembly, folder: Path, fingerprint: str, selector: Selector, report: Report) -> float:
-    """Train to the last iteration; returns the seconds spent here. Reports losses, and every `evaluation.every`
-    iterations scores of the source's val split (with `oracle`, of the targets too). Where the weights are averaged, it
-    is the average that is scored, selected, and left in the model."""
+    """Train to the last iteration; returns the seconds it took, those before an interruption too. Reports losses, and
+    every `evaluation.every` iterations scores of the source's val split (with `oracle`, of the targets too). Where the
+    weights are averaged, it is the average that is scored, selected, and left in the model."""
     config, segmentor, total = parts.config, parts.segmentor, parts.config.training.iterations
     start = load_checkpoint(folder, segmentor, parts.optimiser, fingerprint=fingerprint, **parts.state)
     history, started = History(folder / "history.jsonl", start), time.monotonic()
+    before = history.newest.get("time/trained", 0.0)
     if start:
         report(Progress(start, total, history.newest, list(history.entries)))
     with closing(train_steps(parts, start)) as steps:
@@ -133,7 +134,8 @@ def _train(parts: Assembly, folder: Path, fingerprint: str, selector: Selector, 
             i = step.iteration
             scored = i % config.evaluation.every == 0 or i == total
             if scored or i % max(1, total // REPORTS) == 0:
-                news = _news(step) | {"time/iteration": (time.monotonic() - started) / (i - start)}
+                spent = time.monotonic() - started
+                news = _news(step) | {"time/iteration": spent / (i - start), "time/trained": before + spent}
                 if scored:
                     news |= _score(parts, selector)
                 history.add(i, news)
@@ -141,7 +143,7 @@ def _train(parts: Assembly, folder: Path, fingerprint: str, selector: Selector, 
             if scored or i % config.resources.checkpoint_every == 0:
                 save_checkpoint(folder, segmentor, parts.optimiser, i, fingerprint=fingerprint, **parts.state)
     parts.average.adopt()
-    return time.monotonic() - started
+    return before + time.monotonic() - started
 
 
 def _news(step: Step) -> dict[str, float]:
