@@ -26,6 +26,8 @@ for name in ("NO_PROXY", "no_proxy"):  # servers of this machine are asked by th
 # Processes started elsewhere run the code of this checkout too, whichever the environment was made for.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPO), os.environ.get("PYTHONPATH"))))
 
+import recyclelora.verbs.console  # noqa: E402, F401, now: its width would stay that of a test which sets COLUMNS and imports it first
+
 # The same examples each time, however long one takes and whatever was found in an earlier run.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None,
                                      suppress_health_check=[hypothesis.HealthCheck.too_slow])

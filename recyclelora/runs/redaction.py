@@ -18,6 +18,7 @@ FILES = ("RAY_AUTH_TOKEN_PATH",)  # that hold a secret
 SUSPECT = re.compile("(TOKEN|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY|API_KEY|CONNECTION_STRING)$", re.IGNORECASE)
 PROXY = re.compile("_PROXY$", re.IGNORECASE)  # an address that may lack its scheme
 TELLING = re.compile("pass|pwd|token|key|secret|sig|auth|cred", re.IGNORECASE)  # names of secret parts of a query
+SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/+")
 STYLE = r"(?:\x1b\[[0-9;]*m)*"  # a change of colour, which may stand in the middle of a word
 
 
@@ -34,10 +35,10 @@ def check_address(uri: str) -> str:
 
 def redact(uri: str) -> str:
     """An address without user, password and query, fit to be shown."""
-    scheme, slashes, rest = _split(uri)
+    scheme, rest = _split(uri)
     place, authority = rest.partition("?")[0], _authority(rest)
     unclear = "@" in rest[len(authority):]  # which may be a password that holds a slash or a question mark
-    return f"{scheme}{slashes}{HIDDEN if unclear else place.rpartition('@')[2]}"
+    return f"{scheme}{HIDDEN if unclear else place.rpartition('@')[2]}"
 
 
 def hide(text: str, uri: str) -> str:
@@ -64,7 +65,7 @@ def secrets_in(uri: str) -> dict[str, str]:
     """What is secret in an address -> what is shown in its place: the address as a whole, its user and password
     together, the password alone (the user, where there is none: a token), the query and what looks secret in it; as
     they are written and decoded. Where a sign such as a slash leaves open what the password is, every reading."""
-    rest = _split(uri)[2]
+    rest = _split(uri)[1]
     query = rest.partition("?")[2]
     logins = {part.rpartition("@")[0] for part in (_authority(rest), rest.partition("?")[0], rest)} - {""}
     values = [value for key, value in parse_qsl(query) if TELLING.search(key)]
@@ -89,8 +90,10 @@ def secrets_of(environment: Mapping[str, str]) -> dict[str, str]:
     return found | (_hidden([base64.b64encode(f"{user}:{password}".encode()).decode()]) if password else {})
 
 
-def _split(uri: str) -> tuple[str, str, str]:
-    return uri.partition("://") if "://" in uri else ("", "", uri)
+def _split(uri: str) -> tuple[str, str]:
+    """The scheme with its slashes, however many were typed, and the rest."""
+    scheme = SCHEME.match(uri)
+    return (scheme[0], uri[scheme.end():]) if scheme else ("", uri)
 
 
 def _authority(rest: str) -> str:

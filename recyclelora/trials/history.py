@@ -27,14 +27,15 @@ class History:
 
 
 def read_history(path: Path) -> list[Entry]:
-    """All whole entries of a history; the torn last line of a killed process is left out."""
+    """All whole entries of a history; the torn last line of a killed process is left out, and any other damaged one."""
     entries: list[Entry] = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text("utf-8", "replace").splitlines() if path.exists() else []:
         try:
             iteration, metrics = json.loads(line)
-        except ValueError:
+        except (ValueError, TypeError):
             continue
-        entries.append((iteration, metrics))
+        if isinstance(iteration, int) and isinstance(metrics, dict):
+            entries.append((iteration, metrics))
     return entries
 
 
