@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from timm.layers import resample_abs_pos_embed
 
 from recyclelora.errors import InputError
-from recyclelora.models.timm_backbones import BACKBONES, build_backbone
+from recyclelora.models.catalogue import BACKBONES
+from recyclelora.models.timm_backbones import build_backbone
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -26,8 +26,9 @@ from recyclelora.exchange import timm_files
 from recyclelora.exchange.export_model import TOLERANCES, _check, _difference, choose_formats, export_model
 from recyclelora.exchange.graph_export import run_onnx, run_program
 from recyclelora.methods import METHODS
+from recyclelora.models.catalogue import BACKBONES
 from recyclelora.models.pretrained_weights import Weights
-from recyclelora.models.timm_backbones import BACKBONES, build_backbone
+from recyclelora.models.timm_backbones import build_backbone
 from recyclelora.settings import read_settings
 from recyclelora.trials import build
 from recyclelora.trials.artifacts import Model

@@ -239,7 +239,7 @@ def types_of(name: str) -> dict[str, tuple[Any, Any]]:
     return {f"adapter.{key}": (kind, value) for key, kind, value in settings_of(METHODS[name]())}
 
 
-@pytest.mark.parametrize(("name", "rule"), rules())
+@pytest.mark.parametrize(("name", "rule"), list(rules()))
 def test_a_setting_without_effect_is_refused_and_an_override_clears_it(name: str, rule: Any) -> None:
     kind, value = types_of(name)[rule.other]
     off = next(each for each in (None, *_options(kind), 2.0, 0) if rule.off(each))

@@ -19,7 +19,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from recyclelora.config import flatten
 from recyclelora.errors import InputError, Outage, reason_of
-from recyclelora.spaces.space import Knobs, Space, expand, label_of
+from recyclelora.spaces.design import Knobs, label_of
+from recyclelora.spaces.space import Space, expand
 from recyclelora.spaces.space_file import read_space
 from recyclelora.sweeps.cluster import Share, cluster, failures_told, run_on_cluster, share_of
 from recyclelora.sweeps.display import Board

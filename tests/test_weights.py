@@ -23,9 +23,9 @@ from safetensors.torch import load_file, save_file
 
 from recyclelora.errors import InputError
 from recyclelora.models import sources, wheel
+from recyclelora.models.catalogue import BACKBONES
 from recyclelora.models.loading import load_strict
 from recyclelora.models.pretrained_weights import resolve_weights
-from recyclelora.models.timm_backbones import BACKBONES
 
 CONVERTED_SHA256 = "fb0b4c61a467726a7348073c4138356cc07c6941bf091d8d62f038a4de66c446"  # part of every run's identity
 
