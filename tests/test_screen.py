@@ -4,11 +4,13 @@ import contextlib
 import io
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -249,6 +251,36 @@ def test_a_signal_at_any_moment_ends_in_130_with_all_runs_closed(results: Path, 
     if (place, number) == ("recyclelora.trials.trial.score_finally", signal.SIGTERM):
         again = subprocess.run([sys.executable, "-m", "recyclelora.cli", *command], cwd=tmp_path, env=environment, timeout=600)
         assert again.returncode == 0 and statuses(tmp_path / "results") == ["FINISHED"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_no_part_of_the_server_of_ui_outlives_it(results: Path, number: signal.Signals) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def answers() -> bool:
+        with socket.socket() as client:
+            client.settimeout(1)
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    ui = subprocess.Popen([sys.executable, "-m", "recyclelora.cli", "ui", "--results", str(results), "--port", str(port)],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_heed_interrupts)
+    try:
+        until(answers, 120)
+        ui.send_signal(number)  # to the one process, as `kill` does
+        assert ui.wait(30) == INTERRUPTED
+        until(lambda: not answers(), 30)
+    finally:
+        ui.kill()
+
+
+def until(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
 
 
 def statuses(folder: Path) -> list[str]:
