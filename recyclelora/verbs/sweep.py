@@ -45,8 +45,10 @@ def run(given: argparse.Namespace) -> int:
         counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
                                   retries=given.retries, only=only, part=share,
                                   slots=given.slots)
-        write_tables(tracker, space.sweep_name, paths)
-    CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
+        if share is None:  # a share alone makes no table
+            write_tables(tracker, space.sweep_name, paths)
+    if share is None:
+        CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
     if counts.failed or counts.left:
         again = "" if space.method == "tpe" else "; the same command tries them again"
         CONSOLE.print(f"{counts.failed} of {counts.total} trials failed{again}", style="red", highlight=False)
