@@ -1,7 +1,6 @@
 """The rendered Slurm jobs on a real Slurm: a small sweep as an array of single nodes, told to stop in between, and on
 two nodes that are one Ray cluster."""
 
-import json
 import os
 import re
 import shutil
@@ -32,7 +31,7 @@ node: {{cpus: 1, memory_gb: 6}}
 hours: 1
 paths: {{checkout: {checkout}, environment: {environment}, results: {folder}/results, cache: {cache}}}
 ray: {{token_file: {folder}/token}}
-slurm: {{partition: all, start_seconds: 300}}
+slurm: {{partition: all, start_seconds: {patience}}}
 """
 SPACE = """\
 claim: A small one.
@@ -52,11 +51,11 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-def prepare(folder: Path, cache: Path, kind: str, iterations: int) -> None:
+def prepare(folder: Path, cache: Path, kind: str, iterations: int, patience: int = 300) -> None:
     """The space, the token and the rendered files of a site."""
     environment = Path(shutil.which("ray") or "").parent.parent
     (folder / "profile.yaml").write_text(PROFILE.format(kind=kind, folder=folder, cache=cache, checkout=REPO,
-                                                        environment=environment))
+                                                        patience=patience, environment=environment))
     (folder / "config.yaml").write_text(dump({**TINY, "training.iterations": iterations, "evaluation.every": iterations,
                                               "resources.checkpoint_every": 1}))
     (folder / "space.yaml").write_text(SPACE)
@@ -91,8 +90,7 @@ def test_an_array_of_single_nodes_runs_a_sweep_and_goes_on_after_it_was_stopped(
         checkpoints = until_trains(folder, centre)
         centre.run("scancel", "--batch", "--signal=TERM", f"{array}_1")
         assert centre.wait_for(array, 900) == "COMPLETED", said(folder)
-        told = centre.run("scontrol", "--oneliner", "show", "job", f"{array}_1")
-        assert "Restarts=1" in told, told + said(folder)
+        assert "Restarts=1" in centre.show(f"{array}_1"), said(folder)
         assert len(list((folder / "results" / "trials").glob("*/record.json"))) == 4, "the array runs all of them"
         before = {path: path.stat().st_mtime_ns for path in (folder / "results" / "trials").glob("*/record.json")}
         assert centre.wait_for(gather, 900) == "COMPLETED", said(folder)
@@ -117,21 +115,26 @@ def until_trains(folder: Path, centre: Centre, seconds: float = 400) -> list[Pat
 
 
 @needs_slurm
-def test_two_nodes_are_one_cluster_for_a_sweep(folder: Path, cache: Path) -> None:
-    prepare(folder, cache, "slurm", iterations=6)
+def test_two_nodes_are_one_cluster_for_a_sweep_that_goes_on_after_it_was_stopped(folder: Path, cache: Path) -> None:
+    prepare(folder, cache, "slurm", iterations=30)
     with slurm_centre(folder) as centre:
         centre.run("sbatch", "--test-only", "sweep.sbatch")
         job = centre.run("sbatch", "--parsable", "sweep.sbatch", SPACE=str(folder / "space.yaml"))
+        until_trains(folder, centre)
+        centre.run("scancel", "--batch", "--signal=TERM", job)
         assert centre.wait_for(job, 1200) == "COMPLETED", said(folder) + centre.logs()
+        assert "Restarts=1" in centre.show(job), said(folder)
+        for node in centre.nodes:
+            logs = "/tmp/ray/session_*/logs/worker-*.out"
+            found = node.run("sh", "-c", f"grep -l actor_name {logs}", cwd=folder)
+            assert found.returncode == 0, f"no trial ran on {node.name}"
     check_whole(folder)
-    results = [json.loads(path.read_text().splitlines()[-1]) for path in (folder / "results" / "ray").rglob("result.json")]
-    assert {result["node_ip"] for result in results} == {"10.213.7.1", "10.213.7.2"}, "trials ran on both nodes"
 
 
 @needs_slurm
 def test_a_cluster_that_does_not_come_up_is_a_failed_job(folder: Path, cache: Path) -> None:
     """`ray symmetric-run` itself exits with 0."""
-    prepare(folder, cache, "slurm", iterations=6)
+    prepare(folder, cache, "slurm", iterations=6, patience=20)
     text = (folder / "sweep.sbatch").read_text()
     write_text(folder / "sweep.sbatch", text.replace("--num-cpus=1", "--num-cpus=-1"))
     with slurm_centre(folder) as centre:

@@ -19,8 +19,8 @@ class Container:
 
 SETTINGS = Container
 
-# KubeRay asks the health of a pod by wget; ray up's commands need rsync and pgrep, and sh as root's.
-SYSTEM = "git procps rsync wget"
+# KubeRay asks for the health of a pod by wget; `ray up` copies by rsync, and `ray exec --tmux` is what it says.
+SYSTEM = "git procps rsync tmux wget"
 TRACKING = "'mlflow[auth]' psycopg2-binary boto3"
 
 
