@@ -121,14 +121,13 @@ def _variables(own: MlflowServer) -> list[Plain]:
              "SERVER_NAME": f"mlflow.{own.namespace}.svc:{PORT}", "HOME": "/tmp",
              **({"MLFLOW_S3_ENDPOINT_URL": own.bucket_address} if own.bucket_address else {}),
              **({"AWS_DEFAULT_REGION": own.bucket_region} if own.bucket_region else {})}
-    secret: list[Plain] = [
-            from_secret("DATABASE_PASSWORD", own.database_secret, "password"),
+    values: list[Plain] = [{"name": name, "value": value} for name, value in plain.items()]
+    return [from_secret("DATABASE_PASSWORD", own.database_secret, "password"),
             from_secret("MLFLOW_AUTH_ADMIN_USERNAME", own.admin_secret, "username"),
             from_secret("MLFLOW_AUTH_ADMIN_PASSWORD", own.admin_secret, "password"),
             from_secret("MLFLOW_FLASK_SERVER_SECRET_KEY", own.admin_secret, "flask"),
             *(from_secret(key, own.bucket_secret, key) for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
-            ]
-    return [*secret, *({"name": name, "value": value} for name, value in plain.items())]
+            *values]
 
 
 def _service(own: MlflowServer, name: str, port: int) -> Tree:

@@ -36,7 +36,9 @@ class Profile:
                 made = KINDS[name].render(self.site, self.sections.get(KINDS[name].SECTION))
             except InputError as error:
                 raise InputError(f"{self.path}: {error}") from None
-            assert not files.keys() & made.keys(), f"two kinds write {files.keys() & made.keys()}"
+            if twice := sorted(files.keys() & made.keys()):
+                raise InputError(f"{self.path}: kinds: {name} and another one both write {twice[0]}; give "
+                                 "each a profile of its own")
             files |= made
         return files
 

@@ -43,7 +43,7 @@ def environment(site: Site) -> list[str]:
 def private_file(variable: str, hint: str) -> list[str]:
     """Stop unless the file that the variable names holds something that nobody else can read."""
     return [f'[ -s "${variable}" ] || {{ echo "${variable}: no such file; {_escape(hint)}" >&2; exit 2; }}',
-            f'[ -z "$(find "${variable}" -perm /077)" ] ||'
+            f'[ -z "$(find -L "${variable}" -perm /077)" ] ||'
             f' {{ echo "${variable}: others can read it; chmod 600" >&2; exit 2; }}']
 
 

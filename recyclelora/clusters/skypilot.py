@@ -4,6 +4,7 @@ from recyclelora.clusters import shell
 from recyclelora.clusters.names import Folder, Object, Relative, Word
 from recyclelora.clusters.site import Site
 from recyclelora.documents import Plain, dump
+from recyclelora.errors import InputError
 from recyclelora.fields import Bool, Positive, settings
 
 HELP = "several clouds, of which SkyPilot chooses one"
@@ -12,6 +13,8 @@ NEEDS = {"skypilot": "its accelerator and its volume",
          "image": "it is where the environment of every machine comes from",
          "ray.token_file": "without a token, everyone who reaches the machines could run code on them"}
 TOKEN = "~/.recyclelora/ray_token"  # not where Ray looks by itself: SkyPilot has a Ray of its own there
+
+SKY_PORTS = (6380, 8266)
 
 
 @settings
@@ -29,6 +32,8 @@ SETTINGS = SkyPilot
 
 def render(site: Site, own: SkyPilot) -> dict[str, str]:
     """The task, for `sky launch`."""
+    if site.ray.port in SKY_PORTS:
+        raise InputError(f"ray.port: {site.ray.port} is that of SkyPilot's own Ray; choose another")
     return {"sky.yaml": f"# sky launch -c {site.name} sky.yaml\n# {shell.written_by()}\n{dump(_task(site, own))}"}
 
 

@@ -50,8 +50,9 @@ def directives(site: Site, own: Slurm, name: str, more: list[str]) -> list[str]:
 
 
 def preamble(site: Site, own: Slurm) -> list[str]:
-    """The environment of a job, and the token of its Ray."""
-    return [*own.before, *shell.environment(site), *shell.token(site), shell.space(site)]
+    """The environment of a job, and the token of its Ray. Slurm hands over what the user's shell holds, an address of
+    another cluster too."""
+    return ["unset RAY_ADDRESS", *own.before, *shell.environment(site), *shell.token(site), shell.space(site)]
 
 
 def ending(own: Slurm) -> list[str]:
@@ -78,7 +79,7 @@ def _run(site: Site, own: Slurm) -> list[str]:
         "drive='RAY_ADDRESS=$ADDRESS " + sweep + ' "$@" & echo "$!" >"$WORK/driver"; code=0; wait "$!" || code=$?; '
         "echo \"$code\" >\"$WORK/code\"; exit \"$code\"'",
         "told='' step=''",
-        "trap 'told=yes; kill -TERM \"$(cat \"$work/driver\")\" 2>/dev/null || kill -TERM \"$step\"' TERM",
+        "trap 'told=yes; kill -TERM \"$(cat \"$work/driver\")\" 2>/dev/null || kill -TERM \"$step\" || true' TERM",
         'srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --export=ALL \\',
         '  ray symmetric-run --address "$ADDRESS" --min-nodes "$SLURM_JOB_NUM_NODES" \\',
         f'  --num-cpus={site.node.cpus} --num-gpus={site.node.gpus} -- bash -c "$drive" sweep "$@" &',

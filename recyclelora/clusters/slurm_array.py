@@ -41,11 +41,12 @@ _ONE_NODE = ["--nodes=1", "--ntasks=1"]
 
 def _own_results(site: Site) -> list[str]:
     trials = shell.path(f"{site.paths.results}/trials")
-    return ["part=$(mktemp -d)", "trap 'rm -rf \"$part\"' EXIT  # the link below, not what it names",
+    return ["unset MLFLOW_TRACKING_URI  # one sweep has one driver there: the last job", "part=$(mktemp -d)",
+            "trap 'rm -rf \"$part\"' EXIT  # the link below, not what it names",
             f'mkdir -p {trials}', f'ln -s {trials} "$part/trials"',
             "which=$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN + 1))"]
 
 
 def _run(sweep: str) -> list[str]:
-    return ["told='' driver=''", "trap 'told=yes; kill -TERM \"$driver\"' TERM", f'{sweep} "$@" &', "driver=$!",
+    return ["told='' driver=''", "trap 'told=yes; kill -TERM \"$driver\" || true' TERM", f'{sweep} "$@" &', "driver=$!",
             "code=0", 'wait "$driver" || code=$?', 'if [ -n "$told" ]; then code=0; wait "$driver" || code=$?; fi']
