@@ -21,7 +21,7 @@ SETTINGS = Container
 
 # KubeRay asks for the health of a pod by wget; `ray up` copies by rsync, and `ray exec --tmux` is what it says.
 SYSTEM = "git procps rsync tmux wget"
-TRACKING = "'mlflow[auth]' psycopg2-binary boto3"
+TRACKING = "'mlflow[auth]' 'psycopg[binary]' boto3"
 
 
 def render(site: Site, own: Container) -> dict[str, str]:

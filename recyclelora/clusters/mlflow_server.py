@@ -115,7 +115,7 @@ urllib.request.urlopen(urllib.request.Request(
 
 def _variables(own: MlflowServer) -> list[Plain]:
     """Kubernetes puts the password into the address of the database when the container starts."""
-    address = f"postgresql://mlflow:$(DATABASE_PASSWORD)@mlflow-database:{DATABASE}/mlflow"
+    address = f"postgresql+psycopg://mlflow:$(DATABASE_PASSWORD)@mlflow-database:{DATABASE}/mlflow"
     plain = {"MLFLOW_BACKEND_STORE_URI": address, "MLFLOW_ARTIFACTS_DESTINATION": own.artifacts,
              "MLFLOW_SERVER_ALLOWED_HOSTS": allowed_hosts(own), "MLFLOW_AUTH_CONFIG_PATH": "/tmp/auth.ini",
              "SERVER_NAME": f"mlflow.{own.namespace}.svc:{PORT}", "HOME": "/tmp",
