@@ -59,8 +59,8 @@ def _unless_running(site: Site, role: str, options: str, address: str) -> str:
 
 
 def start(site: Site, options: str) -> str:
-    """`ray start` with a token and with what the site gives of a machine. Ray's second autoscaler counts the head as one
-    of the workers, all being of one type here, and so starts one too few; the first does not."""
-    variables = f"RAY_enable_autoscaler_v2=0 RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={shell.path(str(site.ray.token_file))}"
-    return (f"{variables} {shell.path(f'{site.paths.environment}/bin/ray')} start {options} "
+    """`ray start` with a token and with what the site gives of a machine. Ray's second autoscaler counts the head as
+    one of the workers, since all are of one type here, and starts one too few; the first does not."""
+    token = f"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={shell.path(str(site.ray.token_file))}"
+    return (f"RAY_enable_autoscaler_v2=0 {token} {shell.path(f'{site.paths.environment}/bin/ray')} start {options} "
             f"--num-cpus={site.node.cpus} --num-gpus={site.node.gpus}")
