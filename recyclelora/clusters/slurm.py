@@ -1,7 +1,8 @@
 """One Slurm job of several nodes, which are a Ray cluster together: for queues that free whole groups of nodes.
 
 `ray symmetric-run` runs on all nodes. What is around it here mends what it leaves open: it exits with 0 when Ray did
-not start, waits for 30 s only, and ends every Ray of the user on its nodes, so that the nodes must be ours alone."""
+not start, waits for 30 s only, and ends every Ray of the user on its nodes, so that the nodes must be ours alone. Where
+the head ends, a worker that was about to join goes on trying for minutes: srun's --wait ends it."""
 
 from recyclelora.clusters import shell
 from recyclelora.clusters.names import Command, Word
@@ -80,8 +81,8 @@ def _run(site: Site, own: Slurm) -> list[str]:
         "echo \"$code\" >\"$WORK/code\"; exit \"$code\"'",
         "told='' step=''",
         "trap 'told=yes; kill -TERM \"$(cat \"$work/driver\")\" 2>/dev/null || kill -TERM \"$step\" || true' TERM",
-        'srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --export=ALL \\',
-        '  ray symmetric-run --address "$ADDRESS" --min-nodes "$SLURM_JOB_NUM_NODES" \\',
+        'srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \\',
+        '  --export=ALL --wait=60 ray symmetric-run --address "$ADDRESS" --min-nodes "$SLURM_JOB_NUM_NODES" \\',
         f'  --num-cpus={site.node.cpus} --num-gpus={site.node.gpus} -- bash -c "$drive" sweep "$@" &',
         "step=$!",
         'wait "$step" || true',
