@@ -81,7 +81,6 @@ OTHER: dict[str, Any] = {  # values for keys that the examples leave out, or tha
     "ray.version": "2.61.0", "mlflow.address": "http://127.0.0.1:5000", "mlflow_server.bucket_region": "eu",
     "machines.workers": ("192.0.2.12",), "slurm.before": ("module load gcc",), "kubernetes.gpu_resource": "amd.com/gpu",
     "aws.key": "~/.ssh/other", "mlflow.login_secret": "other", "mlflow.login_file": "/other", "ray.token_file": "/other", "ray.token_secret": "other"}
-TOGETHER = {"mlflow_server.namespace": ("mlflow.address", "http://mlflow.sweepsx.svc:5000")}  # what another has to go with
 
 
 def keys_of(group: Any, prefix: str = "") -> list[tuple[str, Any]]:
@@ -130,7 +129,7 @@ def test_every_key_that_an_example_gives_does_something_there(site: str, section
 
 
 def matters(user: Profile, section: str, key: str) -> bool:
-    """Whether another value of a key changes a text of this site."""
+    """Whether another value of a key changes a text of this site, or is refused beside the other keys."""
     full = f"{section}.{key}".strip(".")
     group = user.sections.get(section) if section else user.site
     known = dict(keys_of(group)) if group else {}
@@ -138,13 +137,11 @@ def matters(user: Profile, section: str, key: str) -> bool:
         return False
     given = {"": user.site, **user.sections}
     given[section] = changed(group, key.split("."), other(full, known[key]))
-    if full in TOGETHER and user.site.mlflow:
-        given[""] = changed(user.site, TOGETHER[full][0].split("."), TOGETHER[full][1])
     for name in user.site.kinds:
         try:
             made = KINDS[name].render(given[""], given.get(KINDS[name].SECTION))  # type: ignore[arg-type]
         except InputError:
-            continue  # it must go with another key, which the kind checks
+            return True
         if made != KINDS[name].render(user.site, user.sections.get(KINDS[name].SECTION)):
             return True
     return False
