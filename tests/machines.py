@@ -6,9 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.conftest import CACHE, REPO
 
 NEEDED = ("ip", "unshare", "nsenter", "mount", "hostname")
 NETWORK = "10.213.7"  # a cable between the two, and to nothing else
@@ -54,10 +57,14 @@ def two_machines(folder: Path, commands: Sequence[str], **environment: str) -> I
             with (folder / f"{name}.log").open("wb") as output:
                 process = subprocess.Popen(
                     ["nsenter", f"--net=/run/netns/{tag}{name}", "unshare", "--pid", "--mount", "--uts", "--fork",
-                     "--mount-proc", "--kill-child", "sh", "-c", f"{_own(folder, name)}; {command}; wait"],
+                     "--mount-proc", "--kill-child", "sh", "-c", f"{_own(folder, name)}; {command}; touch {folder}/{name}.up; wait"],
                     env={**os.environ, "PATH": SEARCH_PATH} | environment, stdout=output, stderr=subprocess.STDOUT,
                     stdin=subprocess.DEVNULL, start_new_session=True)
             machines.append(Machine(name, f"{NETWORK}.{i}", process))
+        end = time.monotonic() + 60
+        while not all((folder / f"{name}.up").exists() for name in names):
+            assert time.monotonic() < end, "the machines do not come up"
+            time.sleep(0.1)
         yield machines
     finally:
         for machine in machines:  # unshare heeds no gentler signal while it waits
@@ -68,15 +75,16 @@ def two_machines(folder: Path, commands: Sequence[str], **environment: str) -> I
 
 
 def _own(folder: Path, name: str) -> str:
-    """A host name, an empty /tmp and an empty home. Where Python itself lies in the home, it is kept."""
-    home, python = Path.home(), Path(sys.base_prefix)
-    lines = [f"hostname {name}", "mount -t tmpfs tmpfs /tmp", f"mount --bind {folder}/hosts /etc/hosts"]
-    if python.is_relative_to(home):
-        lines += [f"mkdir /tmp/python && mount --bind {python} /tmp/python", f"mount -t tmpfs tmpfs {home}",
-                  f"mkdir -p {python} && mount --move /tmp/python {python}"]
-    else:
-        lines.append(f"mount -t tmpfs tmpfs {home}")
-    return "; ".join(lines)
+    """A host name, an empty /tmp and an empty home; but where Python or this checkout lies in one of them, it is kept."""
+    empty = (Path("/tmp"), Path.home())
+    kept = {path.resolve() for path in (Path(sys.base_prefix), Path(sys.prefix), REPO, *map(Path, filter(None, [CACHE])))}
+    kept = {path for path in kept if any(path.is_relative_to(each) for each in empty) and not kept & set(path.parents)}
+    held = {path: f"/mnt/{number}" for number, path in enumerate(sorted(kept))}
+    return "; ".join([f"hostname {name}", "mount -t tmpfs tmpfs /mnt",
+                      *(f"mkdir {place} && mount --bind {path} {place}" for path, place in held.items()),
+                      *(f"mount -t tmpfs tmpfs {path}" for path in empty),
+                      *(f"mkdir -p {path} && mount --move {place} {path}" for path, place in held.items()),
+                      f"mount --bind {folder}/hosts /etc/hosts"])
 
 
 def _wire(tag: str, names: Sequence[str]) -> None:
