@@ -60,6 +60,13 @@ class _Dumper(yaml.SafeDumper):
     """Quotes the text that `_Loader` would take for something else."""
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Text of several lines as lines; PyYAML quotes it where these would not be read back."""
+    return dumper.represent_scalar(_TAG + "str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
 for _each in (_Loader, _Dumper):
     _each.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_TAG + "timestamp", _TAG + "merge")]

@@ -75,6 +75,17 @@ def fill(group: object, key: str, value: object) -> None:
     object.__setattr__(_get(group, ".".join(path)) if path else group, last, value)
 
 
+def plainly(message: str) -> str:
+    """What pydantic says of a value, in the words of a settings file."""
+    for technical, plain in (("Input should be", "must be"), ("a valid dictionary or instance of", "a group such as"),
+                             ("a dictionary or an instance of", "a group of settings, like"),
+                             ("a valid integer", "a whole number"), ("valid tuple", "list"),
+                             ("Tuple should", "must"), ("String should", "must"),
+                             ("valid ", ""), (" after validation", "")):
+        message = message.replace(technical, plain)
+    return message
+
+
 def _get(group: object, key: str) -> object:
     for name in key.split("."):
         group = getattr(group, name)

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from recyclelora.config import Config, flatten, needs
 from recyclelora.documents import Document, Plain, nearest, parse_scalar, read
 from recyclelora.errors import InputError
+from recyclelora.fields import plainly
 from recyclelora.methods import DEFAULT, METHODS
 
 _CONFIG: TypeAdapter[Config] = TypeAdapter(Config)
@@ -165,7 +166,7 @@ def _complaint(error: ValidationError, given: Mapping[str, Plain]) -> InputError
     if first["type"] == "string_pattern_mismatch":
         return InputError(f"{key}: {first['input']!r}: may have letters, digits, '.', '_', '+' and '-' only", key=key)
     tried = [item["msg"] for item in errors if key == ".".join(path[:-1]) or item is first]  # a union's branches
-    return InputError(f"{key}: {first['input']!r}: {' or '.join(_plainly(message) for message in tried)}", key=key)
+    return InputError(f"{key}: {first['input']!r}: {' or '.join(plainly(message) for message in tried)}", key=key)
 
 
 def _check_keys(values: Mapping[str, Plain]) -> None:
@@ -177,16 +178,6 @@ def _check_keys(values: Mapping[str, Plain]) -> None:
                              key=key)
         if key not in known:
             raise _unknown(key, values)
-
-
-def _plainly(message: str) -> str:
-    for technical, plain in (("Input should be", "must be"), ("a valid dictionary or instance of", "a group such as"),
-                             ("a dictionary or an instance of", "a group of settings, like"),
-                             ("a valid integer", "a whole number"), ("valid tuple", "list"),
-                             ("Tuple should", "must"), ("String should", "must"),
-                             ("valid ", ""), (" after validation", "")):
-        message = message.replace(technical, plain)
-    return message
 
 
 def _unknown(key: str, given: Mapping[str, Plain]) -> InputError:

@@ -12,6 +12,7 @@ from recyclelora.errors import InputError
 from recyclelora.spaces.space import Space, expand
 from recyclelora.spaces.space_file import read_space
 from recyclelora.sweeps import driver, planning
+from recyclelora.sweeps.jobs import Part
 from recyclelora.trials.paths import Paths
 from tests.tiny_config import TINY
 
@@ -95,3 +96,12 @@ def test_what_is_absent_is_said_and_what_is_wrong_is_refused(tmp_path: Path, pat
     space = experiment(tmp_path)
     names, reason = planning.identify_all(space, list(expand(space)), paths)
     assert len(set(names.values())) == 12 and not reason
+
+def test_shares_of_a_design_are_its_trials_once_each(tmp_path: Path, paths: Paths) -> None:
+    space = experiment(tmp_path)
+    jobs = planning.plan(space, paths)
+    shares = [Part(which, 4).of(jobs) for which in (1, 2, 3, 4)]
+    assert Counter(job.fingerprint for share in shares for job in share) == Counter(job.fingerprint for job in jobs)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    with pytest.raises(InputError, match="a search goes by what it has seen"):
+        driver.run_sweep(replace(space, method="tpe"), paths, None, None, part=Part(1, 2))  # type: ignore[arg-type]

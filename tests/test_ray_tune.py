@@ -205,6 +205,15 @@ def test_shares() -> None:
         share_of({"CPU": 2.0}, 4.0, 0.0)
 
 
+def test_shares_of_a_cluster_that_grows() -> None:
+    empty = {"CPU": 0.0}
+    assert share_of(empty, 4.0, 1.0, 16, joined=True) == Share(4.0, 1.0, 16), "its GPUs come when they are asked for"
+    assert share_of({"CPU": 8.0, "GPU": 8.0}, 1.0, 1.0, 3) == Share(1.0, 1.0, 3), "a private one is as large as it is"
+    assert share_of({"CPU": 2.0}, 1.0, 1.0, 3) == Share(1.0, 0.0, 2)
+    with pytest.raises(InputError, match="the cluster has 0"):
+        share_of(empty, 4.0, 1.0, joined=True)
+
+
 def test_a_cluster_that_does_not_answer_is_one_line() -> None:
     code = "from recyclelora.sweeps.cluster import cluster\nwith cluster('127.0.0.1:1'): pass"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)

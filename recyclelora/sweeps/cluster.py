@@ -105,15 +105,21 @@ def _knock(address: str) -> None:
                          ) from None
 
 
-def share_of(resources: dict[str, float], cpus: float, gpus: float) -> Share:
-    """GPUs are asked for only where there are some. Raises InputError for a trial that would never fit."""
+def share_of(resources: dict[str, float], cpus: float, gpus: float, slots: int | None = None, *,
+             joined: bool = False) -> Share:
+    """What a trial takes, and how many run side by side: as many as fit, at most `slots`. GPUs are asked for only where
+    there are some. A cluster that was `joined` may grow: there `slots` is taken as said, and the GPUs are asked for
+    even if no node has one yet. Raises InputError for a trial that would never fit."""
+    if joined and slots:
+        return Share(cpus, gpus, slots)
     has_gpus = resources.get("GPU", 0) > 0
     gpus = gpus if has_gpus else 0.0
     if cpus > resources.get("CPU", 0):
         raise InputError(f"resources.cpus: {cpus:g} for each trial, but the cluster has {resources.get('CPU', 0):g}",
                          key="resources.cpus")
-    slots = int(resources["CPU"] / cpus + 1e-9)
-    return Share(cpus, gpus, max(1, min(slots, int(resources["GPU"] / gpus + 1e-9)) if gpus else slots))
+    fit = int(resources["CPU"] / cpus + 1e-9)
+    fit = min(fit, int(resources["GPU"] / gpus + 1e-9)) if gpus else fit
+    return Share(cpus, gpus, max(1, min(fit, slots or fit)))
 
 
 def run_on_cluster(function: Callable[..., _Result], arguments: Sequence[tuple[Any, ...]],

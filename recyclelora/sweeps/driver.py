@@ -17,7 +17,7 @@ from recyclelora.sweeps import ray_tune
 from recyclelora.sweeps.bookkeeping import bookkeeping, closing_runs
 from recyclelora.sweeps.cluster import Share, cluster, share_of
 from recyclelora.sweeps.display import Board
-from recyclelora.sweeps.jobs import Job
+from recyclelora.sweeps.jobs import Job, Part
 from recyclelora.sweeps.optuna_search import importances
 from recyclelora.sweeps.planning import check_starts, plan, prepare, unseen, within_budget
 from recyclelora.trials.paths import Paths
@@ -54,12 +54,16 @@ def baseline_alone(space: Space, seeds: int | None) -> Space:
 
 
 def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, *, address: str | None = None,
-              retries: int = 2, only: Sequence[str] = ()) -> Counts:
-    """Run what no store holds yet; safe to kill and call again. `only` names the cells that are run now; the others
-    stay planned. Raises KeyboardInterrupt when interrupted, with all runs closed and everything in place to go on."""
+              retries: int = 2, only: Sequence[str] = (), part: Part | None = None, slots: int | None = None) -> Counts:
+    """Run what no store holds yet; safe to kill and call again. `only` names the cells that are run now, and `part` the
+    share of the trials; the others stay planned. `slots` limits the trials side by side (see `share_of`). Raises
+    KeyboardInterrupt when interrupted, with all runs closed and everything in place to go on. Raises InputError."""
+    if part and space.method == "tpe":
+        raise InputError(f"{space.path}: a search goes by what it has seen, and cannot be run in parts; "
+                         "leave out --part")
     every = plan(space, paths)
     with closing_runs(tracker):
-        jobs = within_budget(space, every, paths, address)
+        jobs = within_budget(space, every, paths, address, slots)
         if len(jobs) < len(every):
             console.print(f"{space.sweep_name}: {len(every) - len(jobs)} of {len(every)} trials are beyond its budget",
                           highlight=False)
@@ -70,21 +74,22 @@ def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, *,
                                    objective=space.metric, goal=space.goal, statement=dump_statement(space.statement),
                                    file=space.path.resolve())
         if space.method == "tpe":
-            return _search(space, paths, tracker, console, parent, address, retries)
+            return _search(space, paths, tracker, console, parent, address, retries, slots)
+        jobs = part.of(jobs) if part else jobs
         done = tracker.finished([job.fingerprint for job in jobs])
         left = [job for job in jobs if not _settled(done.get(job.fingerprint), space)]
         check_starts(space, left, paths)
         board = Board(space.sweep_name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
         if left:
             with bookkeeping(tracker, parent, paths, board, console) as keeper, cluster(address) as resources:
-                ray_tune.run_design(left, keeper, paths, _share(resources, left), space=space, name=space.sweep_name,
-                                 retries=retries)
+                ray_tune.run_design(left, keeper, paths, _share(resources, left, slots, address), space=space,
+                                    name=space.sweep_name, retries=retries)
         tracker.close_sweep(parent, complete=not board.failed)
         return _count(board)
 
 
 def _search(space: Space, paths: Paths, tracker: Tracker, console: Console, parent: str, address: str | None,
-            retries: int) -> Counts:
+            retries: int, slots: int | None) -> Counts:
     before = tracker.records(space.sweep_name)
     known = {record.fingerprint: record for record in before}
     missing = max(0, (space.run_cap or 0) - len(before))
@@ -98,7 +103,7 @@ def _search(space: Space, paths: Paths, tracker: Tracker, console: Console, pare
     if missing:
         with bookkeeping(tracker, parent, paths, board, console) as keeper, cluster(address) as resources:
             needs = space.settings.resolve().resources  # no knob of a search
-            share = share_of(resources, needs.cpus, needs.gpus)
+            share = share_of(resources, needs.cpus, needs.gpus, slots, joined=address is not None)
             ray_tune.run_search(propose, missing, keeper, paths, share, space=space, name=space.name, study=study,
                              retries=retries)
     found = importances(study, space.name)
@@ -119,11 +124,11 @@ def _settled(record: Record | None, space: Space) -> bool:
     return record.outcome == "finished" or (record.outcome == "pruned" and space.asha is not None)
 
 
-def _share(resources: dict[str, float], jobs: Sequence[Job]) -> Share:
+def _share(resources: dict[str, float], jobs: Sequence[Job], slots: int | None, address: str | None) -> Share:
     def most(key: str) -> float:
         return max(float(job.config[f"resources.{key}"]) for job in jobs)  # type: ignore[arg-type]
 
-    return share_of(resources, most("cpus"), most("gpus"))
+    return share_of(resources, most("cpus"), most("gpus"), slots, joined=address is not None)
 
 
 def _count(board: Board) -> Counts:

@@ -1,13 +1,15 @@
 """Jobs: trials as they are given to a cluster, and who hears of them."""
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from recyclelora.documents import Plain
 from recyclelora.spaces.space import Knobs
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress
+
+_Item = TypeVar("_Item")
 
 
 class Job(NamedTuple):
@@ -18,6 +20,17 @@ class Job(NamedTuple):
     fingerprint: str
     config: dict[str, Plain]
     tags: dict[str, str]
+
+
+class Part(NamedTuple):
+    """One of several shares of a design, counted from 1: each of as many drivers runs another one."""
+
+    which: int
+    among: int
+
+    def of(self, trials: Sequence[_Item]) -> list[_Item]:
+        """Every n-th one, so that each share has cells and seeds of all kinds."""
+        return list(trials[self.which - 1::self.among])
 
 
 class Listener(Protocol):

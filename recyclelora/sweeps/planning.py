@@ -83,18 +83,20 @@ def check_starts(space: Space, jobs: Sequence[Job], paths: Paths) -> None:
             raise Absent(f"{space.path}: {stage}{job.cell}, seed {job.tags['seed']}: {absent}") from None
 
 
-def time_trials(configs: Sequence[Config], paths: Paths, address: str | None,
-                steps: int = 20) -> tuple[sweep_cost.Timings, int]:
+def time_trials(configs: Sequence[Config], paths: Paths, address: str | None, steps: int = 20,
+                slots: int | None = None) -> tuple[sweep_cost.Timings, int]:
     """Timed steps of each kind of these trials on the cluster, and how many trials fit side by side."""
     needs = [config.resources for config in configs]
     with cluster(address) as resources:
-        share = share_of(resources, max(need.cpus for need in needs), max(need.gpus for need in needs))
+        share = share_of(resources, max(need.cpus for need in needs), max(need.gpus for need in needs), slots,
+                         joined=address is not None)
         timings = probe.time_classes(configs, paths, lambda function, arguments: run_on_cluster(
             function, arguments, share), share.slots, steps=steps)
         return timings, share.slots
 
 
-def within_budget(space: Space, jobs: list[Job], paths: Paths, address: str | None) -> list[Job]:
+def within_budget(space: Space, jobs: list[Job], paths: Paths, address: str | None,
+                  slots: int | None = None) -> list[Job]:
     """The jobs that the space's budget covers, those that decide its claim first. Hours are counted from timed steps,
     so that another day they may cover others."""
     if space.budget is None:
@@ -103,7 +105,7 @@ def within_budget(space: Space, jobs: list[Job], paths: Paths, address: str | No
     made = None
     if space.budget.unit == "hours":
         configs = [trial.config for trial in trials]
-        made = sweep_cost.estimate(configs, *time_trials(configs, paths, address))
+        made = sweep_cost.estimate(configs, *time_trials(configs, paths, address, slots=slots))
     kept, _ = budget.within(trials, space.budget, space.statement, made)
     wanted = {(trial.cell, trial.config.seed): place for place, trial in enumerate(kept)}
     chosen = [job for job in jobs if (job.cell, int(job.tags["seed"])) in wanted]

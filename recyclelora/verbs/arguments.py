@@ -31,6 +31,15 @@ def add_overrides(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=f"changes to {what}")
 
 
+def part(text: str) -> tuple[int, int]:
+    """The type of a share of something: 2/5 is the second of five."""
+    which, slash, among = text.partition("/")
+    if not slash or not all(number.isdecimal() and len(number) <= 7 for number in (which, among)) \
+            or not 1 <= int(which) <= int(among):
+        raise argparse.ArgumentTypeError(f"expected a share such as 2/5, the second of five; found {text[:40]!r}")
+    return int(which), int(among)
+
+
 def add_space(parser: argparse.ArgumentParser, help: str) -> None:
     """A space or an experiment, changes to its base config, and which base."""
     parser.add_argument("space", type=Path, help=help)

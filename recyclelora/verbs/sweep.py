@@ -2,7 +2,7 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_cells, add_data_root, add_results, add_space
+from recyclelora.verbs.arguments import add_cells, add_data_root, add_results, add_space, part, positive
 
 HELP = "run the missing trials of a space or an experiment, then print its table"
 
@@ -10,6 +10,10 @@ HELP = "run the missing trials of a space or an experiment, then print its table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_space(parser, help="a YAML file under search_spaces/ or experiments/")
     add_cells(parser, help="run this cell alone (repeatable)")
+    parser.add_argument("--slots", type=positive, metavar="N",
+                        help="trials side by side; on a cluster that grows, as many as it will hold [as many as fit]")
+    parser.add_argument("--part", type=part, metavar="K/N",
+                        help="run the K-th of N shares of the trials, each in a results folder of its own")
     parser.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
     parser.add_argument("--retries", type=int, default=2, choices=range(11), metavar="N",
                         help="how often a crashed trial is tried again [2]")
@@ -23,6 +27,7 @@ def run(given: argparse.Namespace) -> int:
     from recyclelora.settings import parse_overrides
     from recyclelora.spaces.space_file import read_space
     from recyclelora.sweeps import driver
+    from recyclelora.sweeps.jobs import Part
     from recyclelora.verbs.console import CONSOLE, paths_of
     from recyclelora.verbs.progress import hash_data
     from recyclelora.verbs.sweep_tables import write_tables
@@ -31,15 +36,19 @@ def run(given: argparse.Namespace) -> int:
     paths = paths_of(given)
     space = with_command(read_space(given.space, parse_overrides(given.overrides), given.at), given)
     only = check_cells(space, given.cell)
+    share = Part(*given.part) if given.part else None
     if given.dry_run:
-        return print_trials(space, paths, only)
+        return print_trials(space, paths, only, share)
     with alone_in(paths.results):
         tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
         hash_data(configs_of(space), paths)
         counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
-                                  retries=given.retries, only=only)
-        write_tables(tracker, space.sweep_name, paths)
-    CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
+                                  retries=given.retries, only=only, part=share,
+                                  slots=given.slots)
+        if share is None:  # a share alone makes no table
+            write_tables(tracker, space.sweep_name, paths)
+    if share is None:
+        CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
     if counts.failed or counts.left:
         again = "" if space.method == "tpe" else "; the same command tries them again"
         CONSOLE.print(f"{counts.failed} of {counts.total} trials failed{again}", style="red", highlight=False)

@@ -13,6 +13,7 @@ from recyclelora.documents import nearest
 from recyclelora.errors import InputError
 from recyclelora.spaces.space import Planned, Space, cells_of, expand
 from recyclelora.sweeps import budget
+from recyclelora.sweeps.jobs import Part
 from recyclelora.tables import formats, power
 from recyclelora.tables.cells import Cell
 from recyclelora.tables.results_table import runs_of
@@ -56,7 +57,7 @@ def with_command(space: Space, given: argparse.Namespace) -> Space:
     return replace(space, statement=replace(space.statement, command=f"recyclelora {shlex.join(words)}"))
 
 
-def print_trials(space: Space, paths: Paths, only: Sequence[str] = ()) -> int:
+def print_trials(space: Space, paths: Paths, only: Sequence[str] = (), part: Part | None = None) -> int:
     """Print every trial with its fingerprint, or with dashes where data or weights are absent and it can have none."""
     from recyclelora.sweeps import planning
 
@@ -66,13 +67,15 @@ def print_trials(space: Space, paths: Paths, only: Sequence[str] = ()) -> int:
         CONSOLE.print(f"a search: {space.run_cap} trials proposed by TPE over {len(space.parameters)} knobs")
         return 0
     trials = [trial for trial in expand(space) if not only or trial.cell in only]
+    trials = part.of(trials) if part else trials
     hash_data((trial.config for trial in trials), paths)
     names, reason = planning.identify_all(space, trials, paths)
     for trial in trials:
         CONSOLE.print(f"{names.get((trial.cell, trial.config.seed), '-' * 16)}  {trial.cell}, seed {trial.config.seed}",
                       highlight=False)
     cells = len({trial.cell for trial in trials})
-    CONSOLE.print(f"{len(trials)} trials: {cells} cells x {len(space.seeds)} seeds. Nothing was run.", highlight=False)
+    which = f"share {part.which} of {part.among}" if part else f"{cells} cells x {len(space.seeds)} seeds"
+    CONSOLE.print(f"{len(trials)} trials: {which}. Nothing was run.", highlight=False)
     print_stage(space)
     if reason:
         CONSOLE.print(f"It cannot run here: {reason}", style="yellow", highlight=False)
