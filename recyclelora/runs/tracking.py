@@ -49,6 +49,7 @@ MAX_TAG = 5000
 MAX_NAME = 250
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
              "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}  # MLflow's own: minutes before a dead server is called dead
+FIXED = {"fingerprint", "kind", "owner", "seed", "sweep", "cell", PARENT, "run_id", "duplicates"}  # what a run is
 _Item = TypeVar("_Item")
 
 
@@ -132,8 +133,8 @@ class Tracker(Reader):
         check_name(fingerprint, "fingerprint")
         if "sweep" in tags:
             check_name(tags["sweep"], "sweep")
-        born = {"kind": "trial", "fingerprint": fingerprint, "seed": str(config.get("seed", "")), "owner": self._owner,
-                **tags, **({PARENT: sweep_run_id} if sweep_run_id else {})}
+        born = {"seed": str(config.get("seed", "")), **tags, **({PARENT: sweep_run_id} if sweep_run_id else {}),
+                "kind": "trial", "fingerprint": fingerprint, "owner": self._owner}
         with one_at_a_time(self._results):
             run = self._find(fingerprint)
             if run is None:
@@ -145,8 +146,7 @@ class Tracker(Reader):
             if outcome_of(run) == "finished":
                 self._update(run, tags=member)
             else:
-                news = {key: value for key, value in tags.items() if key not in ("sweep", "cell")}
-                self._update(run, tags={**news, **member, "owner": self._owner}, params=config)
+                self._update(run, tags={**_free(tags), **member, "owner": self._owner}, params=config)
         return run.run_id
 
     def log_step(self, run_id: str, iteration: int, metrics: Mapping[str, float]) -> None:
@@ -160,8 +160,11 @@ class Tracker(Reader):
                series: Mapping[str, Sequence[float]] | None = None) -> None:
         """Log the record, the files (name in the store -> file or folder) and the values per layer (see
         `add_metrics`), and close the run, in that order, so that a finished run is a whole one. A run that finished
-        before keeps its first record."""
+        before keeps its first record. Raises ValueError for the record of another trial."""
         run = to_run(self._client.get_run(run_id))
+        if record.fingerprint != run.tags.get("fingerprint"):
+            raise ValueError(f"run {run_id} is of trial {run.tags.get('fingerprint')}, the record of "
+                             f"{record.fingerprint}")
         if outcome_of(run) == "finished":
             return
         for name, path in (artifacts or {}).items():
@@ -171,8 +174,7 @@ class Tracker(Reader):
         fresh = {key: value for key, value in record.metrics.items() if not same(run.metrics.get(key), value)}
         step = max([record.iteration, *(last.get(key, 0) for key in fresh)])
         self._log_metrics(run_id, fresh, step, int(time.time() * 1000) + 1)  # later than any step, so it is the latest
-        tags = {**record.tags, "outcome": record.outcome, "iteration": str(record.iteration)}
-        tags = {key: value for key, value in tags.items() if key not in ("run_id", "duplicates", "sweep", "cell")}
+        tags = {**_free(record.tags), "outcome": record.outcome, "iteration": str(record.iteration)}
         self._update(run, tags={**tags, "reason": record.reason} if record.reason else tags)
         self._client.set_terminated(run_id, "FAILED" if record.outcome == "failed" else "FINISHED")
         self._steps.pop(run_id, None)
@@ -189,7 +191,7 @@ class Tracker(Reader):
                     *(point.step for key in fresh.keys() & run.metrics.keys() for point in self._points(run_id, key))])
         self._log_metrics(run_id, fresh, step, int(time.time() * 1000))
         self._log_series(run, layers)
-        self._update(run, tags=tags or {})
+        self._update(run, tags=_free(tags or {}))
 
     def log_artifact(self, run_id: str, name: str, path: Path) -> None:
         """Put a file or a folder into a run, in place of one of that name."""
@@ -279,6 +281,12 @@ class Tracker(Reader):
     def _log_points(self, run_id: str, points: list[Metric]) -> None:
         for some in _chunks(points, size=500):
             self._client.log_batch(run_id, metrics=some)
+
+
+def _free(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags without those that say which run it is: a record that was read or computed elsewhere never changes
+    them."""
+    return {key: value for key, value in tags.items() if key not in FIXED}
 
 
 def _membership(run: Run, sweep: str, cell: str, parent: str | None) -> dict[str, str]:

@@ -1,7 +1,10 @@
 """What happens to jobs, written down: in MLflow, and on the board."""
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from rich.console import Console
 
@@ -10,6 +13,7 @@ from recyclelora.sweeps.display import Board, Display
 from recyclelora.sweeps.jobs import Job
 from recyclelora.trials import analysis_files
 from recyclelora.trials.analysis_files import read_analysis, series_of
+from recyclelora.trials.delivery import other_trial, undelivered
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress
@@ -20,6 +24,8 @@ ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusio
 
 class Bookkeeper:
     """Hears of every job, and writes it down: in MLflow, and on the board."""
+
+    patience = 5.0  # seconds
 
     def __init__(self, tracker: Tracker, parent: str | None, paths: Paths, board: Board, display: Display) -> None:
         self.tracker, self.parent, self.paths, self.board, self.display = tracker, parent, paths, board, display
@@ -42,6 +48,7 @@ class Bookkeeper:
 
     def ended(self, job: Job, record: Record) -> None:
         folder = self.paths.trial(job.fingerprint)
+        record = self._checked(job, record, folder)
         artifacts = {name: path for name in ARTIFACTS if (path := folder / name).exists()}
         found = read_analysis(folder)
         series = series_of(found) if found else {}
@@ -51,6 +58,27 @@ class Bookkeeper:
             self.display.console.print(f"failed: {job.cell}, seed {job.tags['seed']}: {record.reason}", style="red",
                                        highlight=False, markup=False)
         self.display.refresh(ended=True)
+
+    def _checked(self, job: Job, record: Record, folder: Path) -> Record:
+        """The record, or a failure with its reason where nothing may be booked: it is that of another trial, or what a
+        finished one leaves is not here."""
+        reason = other_trial(job.expected, {**record.tags, "fingerprint": record.fingerprint})
+        if not reason and record.outcome == "finished":
+            reason = self._wait_for_files(record, folder)
+        return record if not reason else Record(fingerprint=job.fingerprint, config=job.config, outcome="failed",
+                                                tags=job.tags, reason=reason, iteration=record.iteration)
+
+    def _wait_for_files(self, record: Record, folder: Path) -> str:
+        """What is missing after `patience` seconds: a network file system shows files of other nodes later, and looks
+        again when their folder is listed."""
+        deadline = time.monotonic() + self.patience
+        while missing := undelivered(record, folder):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+            with suppress(OSError):
+                os.listdir(folder)
+        return missing
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Jobs: trials as they are given to a cluster, and who hears of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from recyclelora.documents import Plain
@@ -19,6 +19,11 @@ class Job(NamedTuple):
     config: dict[str, Plain]
     tags: dict[str, str]
 
+    @property
+    def expected(self) -> dict[str, str]:
+        """The tags of the trial, its fingerprint among them: what whoever runs it must find there too."""
+        return {**self.tags, "fingerprint": self.fingerprint}
+
 
 class Listener(Protocol):
     """Who hears of the jobs, on the driver, one call at a time."""
@@ -29,5 +34,6 @@ class Listener(Protocol):
     def ended(self, job: Job, record: Record) -> None: ...
 
 
-RunTrial = Callable[[dict[str, Plain], Paths, Callable[[Progress], None]], Record]
+# The flat config, the folders, who hears of progress, and the tags that the trial is expected to have.
+RunTrial = Callable[[dict[str, Plain], Paths, Callable[[Progress], None], Mapping[str, str]], Record]
 Propose = Callable[[Knobs], tuple[Job, Record | None]]  # knobs -> the job, and its record if it has one already

@@ -1,6 +1,7 @@
 """The queue from which Tune takes the jobs of a design."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ from recyclelora.sweeps.jobs import Job
 def payload_of(job: Job) -> dict[str, Any]:
     # flat knobs beside the whole config, so that Ray's own tools show the same names as everything else
     return {**job.knobs, **job._asdict()}
+
+
+def job_in(payload: Mapping[str, Any]) -> Job:
+    """The job that `payload_of` packed."""
+    return Job(**{name: payload[name] for name in Job._fields})
 
 
 class Unpickled:

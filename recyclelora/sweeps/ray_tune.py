@@ -2,7 +2,7 @@
 tracks, prints or decides what still has to be run."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from recyclelora.sweeps.cluster import Share
 from recyclelora.sweeps.halt import Halt
 from recyclelora.sweeps.jobs import Job, Listener, Propose, RunTrial
 from recyclelora.sweeps.optuna_search import Search
-from recyclelora.sweeps.queue import JobQueue, finite
+from recyclelora.sweeps.queue import JobQueue, finite, job_in
 from recyclelora.sweeps.relay import Relay
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
@@ -41,9 +41,10 @@ def run_search(propose: Propose, count: int, listener: Listener, paths: Paths, s
           retries=retries, trial=trial or run_flat)
 
 
-def run_flat(config: dict[str, Plain], paths: Paths, report: Callable[[Progress], None]) -> Record:
-    """Run a trial from its flat config (on a worker)."""
-    return run(Settings(dict(config)).resolve(), paths, report)
+def run_flat(config: dict[str, Plain], paths: Paths, report: Callable[[Progress], None],
+             expected: Mapping[str, str]) -> Record:
+    """Run a trial from its flat config (on a worker). Raises InputError where it is another one there."""
+    return run(Settings(dict(config)).resolve(), paths, report, expected)
 
 
 def _tune(searcher: Searcher, count: int, listener: Listener, paths: Paths, share: Share, *, space: Space, name: str,
@@ -71,16 +72,18 @@ def _tune(searcher: Searcher, count: int, listener: Listener, paths: Paths, shar
 
 def _work(config: dict[str, Any], paths: tuple[Any, ...], trial: RunTrial) -> None:
     """On a worker: run the trial, and report its progress and, at the end, its record."""
+    job = job_in(config)
+
     def report(progress: Progress) -> None:
         # The last report carries no score: ASHA must not stop a trial that only has to be evaluated.
         scores = finite(progress.metrics) if progress.done < progress.total else {}
         tune.report({**scores, "iteration": progress.done, "progress": list(progress)})
 
     try:
-        record = trial(config["config"], Paths(*paths), report)
+        record = trial(job.config, Paths(*paths), report, job.expected)
     except InputError as error:  # bad data does not get better by trying again
-        record = Record(fingerprint=config["fingerprint"], config=config["config"], outcome="failed",
-                        tags=config["tags"], reason=str(error))
+        record = Record(fingerprint=job.fingerprint, config=job.config, outcome="failed", tags=job.tags,
+                        reason=str(error))
     tune.report({**finite(record.metrics), "iteration": record.iteration, "record": asdict(record)})
 
 
