@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from recyclelora.documents import check_name
 from recyclelora.errors import InputError, reason_of
 from recyclelora.runs.encoding import clean, encode
+from recyclelora.runs.leases import Leases, Unshared, open_ledger
 from recyclelora.runs.mlflow_urls import on_server
 from recyclelora.runs.planned_cells import PlannedCell, dump_plan
 from recyclelora.runs.reader import Reader
@@ -56,9 +57,11 @@ _Item = TypeVar("_Item")
 class Tracker(Reader):
     """Sweeps and trials in one MLflow experiment. Any call may be repeated after a crash: nothing is written twice."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, results: Path, owner: str, uri: str) -> None:
+    def __init__(self, client: MlflowClient, experiment_id: str, results: Path, owner: str, uri: str,
+                 shared_as: str = "") -> None:
+        """`shared_as`: the name of an experiment in a store that other drivers may write to as well."""
         super().__init__(Store(client, experiment_id, connect(uri)), Files(client), experiment_id, results, uri)
-        self._client, self._owner = client, owner
+        self._client, self._owner, self._shared_as = client, owner, shared_as
         self._steps: dict[str, dict[str, int]] = {}  # run id -> metric -> last step in the store
 
     @classmethod
@@ -79,7 +82,17 @@ class Tracker(Reader):
                 raise
             except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError) as error:
                 raise InputError(_complaint(where, error, given=bool(uri))) from None
-        return cls(client, experiment_id, results, owner, where)
+        return cls(client, experiment_id, results, owner, where, experiment if uri else "")
+
+    @contextmanager
+    def leasing(self) -> Iterator[Leases | Unshared]:
+        """The leases of this driver, which end with the block. Raises InputError where somebody deleted their
+        ledger."""
+        if not self._shared_as:
+            yield Unshared()
+            return
+        with Leases(self._client, open_ledger(self._client, self._shared_as), self._owner).kept() as leases:
+            yield leases
 
     # sweeps
 
@@ -107,7 +120,7 @@ class Tracker(Reader):
             self._files.log_text(run.run_id, "space.yaml", space)
         if statement or found:  # one that states nothing any more takes its former statement back
             self._files.log_text(run.run_id, "statement.json", statement or dump_statement(Statement()))
-        self._adopt(run.run_id, name, plan)
+        self.adopt(run.run_id, name, plan)
         return run.run_id
 
     def _check_file(self, run: Run, name: str, plan: Sequence[PlannedCell], file: Path) -> None:
@@ -120,6 +133,12 @@ class Tracker(Reader):
                 return
         raise InputError(f"{file}: its sweep would be called {name}, which is that of {former} already, with other "
                          "trials; rename one of the files, or choose another folder with --results")
+
+    def adopt(self, parent: str, name: str, plan: Sequence[PlannedCell]) -> None:
+        """Make the trials of the plan that the store has, whoever ran them, members of this sweep."""
+        cells = {cell.fingerprint: cell.cell for cell in reversed(plan)}
+        for fingerprint, runs in self._runs_of(cells).items():
+            self._update(runs[0], tags=_membership(runs[0], name, cells[fingerprint], parent))
 
     def close_sweep(self, run_id: str, *, complete: bool = True) -> None:
         """Mark the sweep's parent run as finished, or as failed when some of its trials are still to do."""
@@ -233,12 +252,6 @@ class Tracker(Reader):
         if winner.run_id != made.run_id:
             self._client.delete_run(made.run_id)
         return winner
-
-    def _adopt(self, parent: str, name: str, plan: Sequence[PlannedCell]) -> None:
-        """Make the trials of the plan that the store has already members of this sweep."""
-        cells = {cell.fingerprint: cell.cell for cell in reversed(plan)}
-        for fingerprint, runs in self._runs_of(cells).items():
-            self._update(runs[0], tags=_membership(runs[0], name, cells[fingerprint], parent))
 
     def _update(self, run: Run, *, tags: Mapping[str, str], params: Flat | None = None) -> None:
         """Set the tags that differ and the params that are missing (MLflow's params never change)."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from ray import tune
 
+from recyclelora.sweeps import placement
 from recyclelora.sweeps.halt import halting
 from recyclelora.sweeps.jobs import Listener
 from recyclelora.sweeps.queue import Unpickled, job_in
@@ -25,11 +26,19 @@ class Relay(Unpickled, tune.Callback):
     @halting
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any],
                         **info: Any) -> None:
+        if "unfit" in result:
+            node, *found = result["unfit"]
+            placement.exclude(node)
+            trial.max_failures += 1  # the trial did nothing wrong
+            for finding in found:
+                self.listener.refused(finding)
         if "progress" in result:
             self.listener.progressed(job_in(trial.config), Progress(*result["progress"]))
 
     @halting
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if placement.excluded:
+            trial.update_resources(placement.request(trial.config))
         self.listener.retried(job_in(trial.config), _reason(trial))
 
     @halting

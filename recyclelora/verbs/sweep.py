@@ -37,6 +37,7 @@ def run(given: argparse.Namespace) -> int:
         tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
         hash_data(configs_of(space), paths)
         counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
+                                  store=given.environment["MLFLOW_TRACKING_URI"],
                                   retries=given.retries, only=only)
         write_tables(tracker, space.sweep_name, paths)
     CONSOLE.print(f"\nruns and figures: make ui, or recyclelora ui --results {given.results}", highlight=False)
