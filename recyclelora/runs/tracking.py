@@ -9,7 +9,7 @@ import re
 import sqlite3
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -168,12 +168,16 @@ class Tracker(Reader):
                 self._update(run, tags={**_free(tags), **member, "owner": self._owner}, params=config)
         return run.run_id
 
-    def log_step(self, run_id: str, iteration: int, metrics: Mapping[str, float]) -> None:
-        """Log metrics of one iteration, but for those the store already has for it or for a later one."""
-        last = self._last_steps(run_id)
-        fresh = {key: value for key, value in metrics.items() if iteration > last.get(key, -1)}
-        self._log_metrics(run_id, fresh, iteration, int(time.time() * 1000))
-        last.update(dict.fromkeys(fresh, iteration))
+    def log_steps(self, run_id: str, history: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Log metrics of some iterations in their order, but for those the store already has for the iteration or for
+        a later one."""
+        last, now, points = dict(self._last_steps(run_id)), int(time.time() * 1000), []
+        for iteration, metrics in history:
+            fresh = {key: float(value) for key, value in metrics.items() if iteration > last.get(key, -1)}
+            points += [Metric(key, value, now, iteration) for key, value in fresh.items()]
+            last.update(dict.fromkeys(fresh, iteration))
+        self._log_points(run_id, points)
+        self._steps[run_id] = last
 
     def finish(self, run_id: str, record: Record, artifacts: Mapping[str, Path] | None = None,
                series: Mapping[str, Sequence[float]] | None = None) -> None:

@@ -26,12 +26,15 @@ ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusio
 class Bookkeeper:
     """Hears of every job, and writes it down: in MLflow, and on the board."""
 
-    patience = 5.0  # seconds
+    patience = 5.0  # seconds, for files
+    pause = 10.0  # seconds between two calls that log steps of one trial
 
     def __init__(self, tracker: Tracker, parent: str | None, paths: Paths, board: Board, display: Display,
                  leases: Leases | Unshared | None = None) -> None:
         self.tracker, self.parent, self.paths, self.board, self.display = tracker, parent, paths, board, display
         self.runs: dict[str, str] = {}
+        # By fingerprint: steps that a driver that is killed now would leave to the next one, and when some were written
+        self.unwritten: dict[str, tuple[list[tuple[int, dict[str, float]]], float]] = {}
         self.leases: Leases | Unshared = leases or Unshared()
         self.elsewhere: dict[str, Job] = {}  # what other drivers run, by fingerprint
         self.holders: dict[str, Holder] = {}
@@ -82,10 +85,19 @@ class Bookkeeper:
     def progressed(self, job: Job, progress: Progress) -> None:
         if not self._ours(job):
             return
-        for iteration, metrics in progress.history:
-            self.tracker.log_step(self.runs[job.fingerprint], iteration, metrics)
+        steps, last = self.unwritten.setdefault(job.fingerprint, ([], 0.0))
+        steps += progress.history
+        if time.monotonic() - last > self.pause:
+            self._write(job.fingerprint)
         self.board.progress(job.fingerprint, progress.done, progress.total, progress.metrics.get(self.board.metric))
         self.display.refresh()
+
+    def _write(self, fingerprint: str) -> None:
+        """Log the steps that wait. A call of MLflow takes as long for many as for one."""
+        steps, _ = self.unwritten.pop(fingerprint, ([], 0.0))
+        if steps:
+            self.tracker.log_steps(self.runs[fingerprint], steps)
+        self.unwritten[fingerprint] = [], time.monotonic()
 
     def retried(self, job: Job, reason: str) -> None:
         self.display.console.print(f"{job.cell}: trying again from its checkpoint after: {reason}", style="yellow",
@@ -97,12 +109,15 @@ class Bookkeeper:
     def ended(self, job: Job, record: Record) -> None:
         if not self._ours(job):
             self.runs.pop(job.fingerprint, None)
+            self.unwritten.pop(job.fingerprint, None)
             return
         folder = self.paths.trial(job.fingerprint)
         record = self._checked(job, record, folder)
         artifacts = {name: path for name in ARTIFACTS if (path := folder / name).exists()}
         found = read_analysis(folder)
         series = series_of(found) if found else {}
+        self._write(job.fingerprint)
+        del self.unwritten[job.fingerprint]
         self.tracker.finish(self.runs.pop(job.fingerprint), record, artifacts, series)
         self.board.end(job.fingerprint, record)
         if record.outcome == "failed":
