@@ -48,7 +48,7 @@ class Gate(NamedTuple):
         """The time on a node whose clock was compared with the driver's; None where none answers."""
         for node in self.passed:
             with suppress(ray.exceptions.RayError):
-                return float(ray.get(_on(node, ray.remote(num_cpus=0)(time.time)).remote(), timeout=PATIENCE))
+                return float(ray.get(_on(node, ray.remote(num_cpus=0)(_now)).remote(), timeout=PATIENCE))
         return None
 
 
@@ -109,6 +109,10 @@ def examine_nodes(asked: Question, here: Answers, nodes: Sequence[str]) -> Itera
         except ray.exceptions.RayError as error:
             yield Finding("node", name, f"cannot be examined ({reason_of(error)}); this package must be there too")
     yield from (Finding("node", _name_of(node), f"did not answer in {PATIENCE:.0f} s") for node in waiting.values())
+
+
+def _now() -> float:  # Ray takes no built-in function
+    return time.time()
 
 
 def _on(node: str, task: Any) -> Any:
