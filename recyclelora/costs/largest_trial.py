@@ -8,7 +8,7 @@ from torch import nn
 
 from recyclelora.config import Config
 from recyclelora.costs.requirements import build_shapes
-from recyclelora.models.timm_backbones import BACKBONES
+from recyclelora.models.catalogue import BACKBONES
 from recyclelora.trials.build import count_parameters
 
 CHECKPOINTS = 3  # at once: the newest, the one before, and the one that is being written
