@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # A room may import itself and the rooms before it.
 ORDER = ["errors", "writing", "sockets", "documents", "fields", "adapters", "models", "scenes", "data", "training", "methods", "config",
-         "settings", "spaces", "trials", "runs", "costs", "exchange", "sweeps", "tables", "clusters", "verbs", "cli"]
+         "settings", "spaces", "trials", "runs", "costs", "preflight", "exchange", "sweeps", "tables", "clusters", "verbs", "cli"]
 OWNERS = {  # who alone may import what
     "ray": {"sweeps/"}, "optuna": {"sweeps/optuna_search.py"}, "mlflow": {"runs/tracking.py"}, "timm": {"models/", "exchange/timm_files.py"},
     "transformers": {"models/"}, "onnx": {"models/", "exchange/"}, "onnxruntime": {"exchange/"}, "onnxscript": {"exchange/"}, "peft": {"exchange/"}, "yaml": {"documents.py"}, "rich": {"sweeps/display.py",

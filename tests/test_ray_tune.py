@@ -53,6 +53,9 @@ class Heard:
         self.began: Counter[str] = Counter()
         self.retries: list[str] = []
 
+    def claim(self, job: Job) -> bool:
+        return True
+
     def started(self, job: Job) -> None:
         self.began[job.fingerprint] += 1
 
@@ -61,6 +64,9 @@ class Heard:
 
     def retried(self, job: Job, reason: str) -> None:
         self.retries.append(reason)
+
+    def refused(self, finding: str) -> None:
+        self.retries.append(finding)
 
     def ended(self, job: Job, record: Record) -> None:
         assert job.fingerprint not in self.records, "a trial ends once"
@@ -140,6 +146,27 @@ def test_asha_side_by_side_keeps_what_leads(tmp_path: Path, share: Share) -> Non
     assert outcomes[1e-3].outcome == "finished", "whoever reaches a rung first"
     assert all(2 <= record.iteration < 9 for record in outcomes.values() if record.outcome == "pruned")
     assert {record.outcome for record in outcomes.values()} <= {"finished", "pruned"}
+
+
+class Modest(Heard):
+    """A listener that leaves some jobs to others."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__()
+        self.wanted, self.asked = wanted, 0
+
+    def claim(self, job: Job) -> bool:
+        self.asked += 1
+        return self.asked > 3 - self.wanted
+
+
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_what_may_not_be_claimed_is_not_run(tmp_path: Path, share: Share, wanted: int) -> None:
+    space = space_of(tmp_path, "method: grid\nparameters:\n  training.lr: {values: [1e-4, 1e-3, 1e-2]}\n")
+    heard = Modest(wanted)
+    run_design([job_of(space, planned.knobs) for planned in expand(space)], heard, paths_of(tmp_path), share, space=space,
+               name="modest", trial=toy.run)
+    assert (heard.asked, len(heard.records), len(heard.began)) == (3, wanted, wanted)
 
 
 def rate_of(job: Job) -> float:

@@ -42,7 +42,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     for i, outcome in enumerate(["finished", "failed", "pruned", "finished", "finished", "running", "killed"]):
         run_id = tracker.trial_run(f"f{i}", sweep_run_id=first, config={**config, "i": i},
                                    tags={"sweep": "first", "cell": f"größe=\ud800 <{i}>", "note": "it's `x` = 'y' --"})
-        tracker.log_step(run_id, 1, {"loss/total": math.nan if i % 2 else 0.5, "loss/step": math.inf})
+        tracker.log_steps(run_id, [(1, {"loss/total": math.nan if i % 2 else 0.5, "loss/step": math.inf})])
         if outcome in ("finished", "failed", "pruned"):
             numbers = {**NUMBERS, "loss/total": 0.1 * i}
             tracker.finish(run_id, Record(fingerprint=f"f{i}", config={}, outcome=outcome, metrics=numbers,  # type: ignore[arg-type]

@@ -280,7 +280,7 @@ def test_a_killed_trial_goes_on_with_every_step_once(tracker: Tracker, results: 
 tracker = Tracker.open(Path(sys.argv[1]))
 run_id = tracker.trial_run("f0", sweep_run_id=None, config={"seed": 0}, tags={})
 for i in range(10**6):
-    tracker.log_step(run_id, i, {"loss/total": 1 / (i + 1), "lr/head": 0.1})
+    tracker.log_steps(run_id, [(i, {"loss/total": 1 / (i + 1), "lr/head": 0.1})])
     print(run_id, i, flush=True)"""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen([sys.executable, "-c", code, str(results)], env=environment, stdout=subprocess.PIPE,
@@ -293,7 +293,7 @@ for i in range(10**6):
     again = tracker.trial_run("f0", sweep_run_id=None, config={"seed": 0}, tags={})
     assert again == run_id
     for i in range(5, 40):  # from a checkpoint before the kill
-        tracker.log_step(run_id, i, {"loss/total": 1 / (i + 1), "lr/head": 0.1, **({"miou/a": 0.1} if i == 8 else {})})
+        tracker.log_steps(run_id, [(i, {"loss/total": 1 / (i + 1), "lr/head": 0.1, **({"miou/a": 0.1} if i == 8 else {})})])
     tracker.finish(run_id, record(metrics={"miou/a": 0.5}))
     for key in ("loss/total", "lr/head"):
         assert steps_of(results, run_id, key) == list(range(40))
@@ -304,7 +304,7 @@ for i in range(10**6):
 def test_final_numbers_are_the_latest_and_are_logged_once(tracker: Tracker, results: Path) -> None:
     run_id = tracker.trial_run("f0", sweep_run_id=None, config=CONFIG, tags=TAGS)
     for metric in range(30):
-        tracker.log_step(run_id, 100, {f"miou/{metric}": 0.9})  # the last step's score; the best was worse elsewhere
+        tracker.log_steps(run_id, [(100, {f"miou/{metric}": 0.9})])  # the last step's score; the best was worse elsewhere
     final = {f"miou/{metric}": 0.4 for metric in range(29)} | {"miou/29": 0.9, "time/train": 3.0}
     client_of(results).log_metric(run_id, "time/train", 3.0, step=100)  # a former try at finishing was killed here
     tracker.finish(run_id, record(metrics=final))
@@ -316,7 +316,7 @@ def test_no_number_is_too_strange(tracker: Tracker) -> None:
     parent = tracker.sweep_run("rank", [PlannedCell("c", 0, "f0", {})])
     run_id = tracker.trial_run("f0", sweep_run_id=parent, config=CONFIG, tags=TAGS)
     strange = {"loss/nan": math.nan, "loss/inf": math.inf, "loss/minus": -math.inf, "loss/tiny": 5e-324}
-    tracker.log_step(run_id, 1, strange)
+    tracker.log_steps(run_id, [(1, strange)])
     tracker.finish(run_id, record(metrics={**strange, "miou/a": 1 / 3}))
     found = tracker.records("rank")[0].metrics
     assert math.isnan(found.pop("loss/nan"))
@@ -672,7 +672,7 @@ def test_through_a_server_it_is_the_same(server: tuple[int, Path], tmp_path: Pat
     far = Tracker.open(tmp_path / "far", "shared", uri=f"http://127.0.0.1:{port}")
     parent = far.sweep_run("rank", [PlannedCell("größe", 0, "f0", {"k": None})])
     run_id = far.trial_run("f0", sweep_run_id=parent, config={**CONFIG, "empty": "", "word": "ü\0"}, tags=TAGS)
-    far.log_step(run_id, 1, {"loss/total": math.nan, "loss/x": math.inf})
+    far.log_steps(run_id, [(1, {"loss/total": math.nan, "loss/x": math.inf})])
     (tmp_path / "config.yaml").write_text("seed: 0")
     far.finish(run_id, record(metrics={"miou/a": 0.5, "loss/total": math.nan}),
                {"config.yaml": tmp_path / "config.yaml"})

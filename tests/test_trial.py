@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +95,26 @@ def test_a_finished_trial_is_not_run_again(whole: tuple[Record, Paths, list[Prog
         assert progress.done == progress.total and len(progress.history) == 6, "the curve is told, nothing is trained"
     assert run(tiny(), paths, refuse) == record
     assert run(tiny(resources__checkpoint_every=1, resources__cpus=2.0), paths, refuse) == record, "the same trial"
+
+
+@pytest.mark.parametrize("name", ["head.safetensors", "adapter.safetensors", "confusions.safetensors"])
+def test_a_finished_trial_whose_file_is_gone_ends_once_more(whole: tuple[Record, Paths, list[Progress]], tmp_path: Path,
+                                                            name: str) -> None:
+    record, before, _ = whole
+    paths, heard = paths_at(tmp_path, before.cache), list[Progress]()
+    folder = Path(shutil.copytree(before.trial(record.fingerprint), paths.trial(record.fingerprint)))
+    (folder / name).unlink()
+    assert comparable(run(tiny(), paths, heard.append)) == comparable(record)
+    assert [progress.done for progress in heard] == [6], "from its last checkpoint: nothing is trained again"
+    one, two = (load_file(at.trial(record.fingerprint) / name) for at in (before, paths))
+    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_where_it_is_another_trial_nothing_is_trained(whole: tuple[Record, Paths, list[Progress]], tmp_path: Path) -> None:
+    expected = {**whole[0].tags, "fingerprint": "f0", "weights_sha256": "a" * 64}
+    with pytest.raises(InputError, match=r"another trial, \w+ instead of f0: weights \w{12} instead of aaaaaaaaaaaa; give every"):
+        run(tiny(), paths_at(tmp_path, whole[1].cache), None, expected)
+    assert not [*tmp_path.iterdir()]
 
 
 def comparable(record: Record) -> dict[str, float]:

@@ -4,7 +4,7 @@ training.lr = 1e-3; scores grow with the iterations; `init: svd` diverges; weigh
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +19,8 @@ def score(config: dict[str, Any], iteration: int) -> float:
     return (1 - 0.25 * distance) * (0.5 + 0.5 * iteration / config["training.iterations"])
 
 
-def run(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None]) -> Record:
-    total, fingerprint = config["training.iterations"], str(config["seed"])
+def run(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None], expected: Mapping[str, str]) -> Record:
+    total, fingerprint = config["training.iterations"], expected["fingerprint"]
     folder = paths.trial(f"toy-{config['training.lr']}-{config['adapter.init']}-{config['seed']}")
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "starts", "a") as file:
@@ -37,13 +37,13 @@ def run(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None]
                   metrics={"miou/source": score(config, total)})
 
 
-def run_error(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None]) -> Record:
+def run_error(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None], expected: Mapping[str, str]) -> Record:
     """The same trial, with its distance from the best score under the same name: 0 is the best."""
     def told(progress: Progress) -> None:
         news = {**progress.metrics, "miou/source": 1 - progress.metrics["miou/source"]}
         report(Progress(progress.done, progress.total, news, [(progress.done, news)]))
 
-    record = run(config, paths, told)
+    record = run(config, paths, told, expected)
     return replace(record, metrics={"miou/source": 1 - record.metrics["miou/source"]})
 
 
@@ -65,5 +65,5 @@ def wait(mark: str) -> None:
     time.sleep(3600)
 
 
-def refuse(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None]) -> Record:
+def refuse(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None], expected: Mapping[str, str]) -> Record:
     raise InputError("no such image")

@@ -82,6 +82,11 @@ class Reader:
         runs = [group for group in self._runs_of(fingerprints).values() if outcome_of(group[0]) != "failed"]
         return {record.fingerprint: record for record in self._read_records(runs)}
 
+    def ended(self, fingerprints: Collection[str]) -> dict[str, Record]:
+        """The records of those trials that ended, in whatever way and whichever sweep ran them."""
+        return {record.fingerprint: record
+                for record in self._read_records([*self._runs_of(fingerprints).values()])}
+
     def deleted(self, name: str) -> list[DeletedRun]:
         """The trials of a sweep whose runs somebody deleted in MLflow's pages, oldest run first."""
         self._parent(name)

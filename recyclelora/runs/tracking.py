@@ -9,7 +9,7 @@ import re
 import sqlite3
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from recyclelora.documents import check_name
 from recyclelora.errors import InputError, reason_of
 from recyclelora.runs.encoding import clean, encode
+from recyclelora.runs.leases import Leases, Unshared, open_ledger
 from recyclelora.runs.mlflow_urls import on_server
 from recyclelora.runs.planned_cells import PlannedCell, dump_plan
 from recyclelora.runs.reader import Reader
@@ -49,15 +50,18 @@ MAX_TAG = 5000
 MAX_NAME = 250
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",
              "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0"}  # MLflow's own: minutes before a dead server is called dead
+FIXED = {"fingerprint", "kind", "owner", "seed", "sweep", "cell", PARENT, "run_id", "duplicates"}  # what a run is
 _Item = TypeVar("_Item")
 
 
 class Tracker(Reader):
     """Sweeps and trials in one MLflow experiment. Any call may be repeated after a crash: nothing is written twice."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, results: Path, owner: str, uri: str) -> None:
+    def __init__(self, client: MlflowClient, experiment_id: str, results: Path, owner: str, uri: str,
+                 shared_as: str = "") -> None:
+        """`shared_as`: the name of an experiment in a store that other drivers may write to as well."""
         super().__init__(Store(client, experiment_id, connect(uri)), Files(client), experiment_id, results, uri)
-        self._client, self._owner = client, owner
+        self._client, self._owner, self._shared_as = client, owner, shared_as
         self._steps: dict[str, dict[str, int]] = {}  # run id -> metric -> last step in the store
 
     @classmethod
@@ -78,7 +82,17 @@ class Tracker(Reader):
                 raise
             except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError) as error:
                 raise InputError(_complaint(where, error, given=bool(uri))) from None
-        return cls(client, experiment_id, results, owner, where)
+        return cls(client, experiment_id, results, owner, where, experiment if uri else "")
+
+    @contextmanager
+    def leasing(self) -> Iterator[Leases | Unshared]:
+        """The leases of this driver, which end with the block. Raises InputError where somebody deleted their
+        ledger."""
+        if not self._shared_as:
+            yield Unshared()
+            return
+        with Leases(self._client, open_ledger(self._client, self._shared_as), self._owner).kept() as leases:
+            yield leases
 
     # sweeps
 
@@ -106,7 +120,7 @@ class Tracker(Reader):
             self._files.log_text(run.run_id, "space.yaml", space)
         if statement or found:  # one that states nothing any more takes its former statement back
             self._files.log_text(run.run_id, "statement.json", statement or dump_statement(Statement()))
-        self._adopt(run.run_id, name, plan)
+        self.adopt(run.run_id, name, plan)
         return run.run_id
 
     def _check_file(self, run: Run, name: str, plan: Sequence[PlannedCell], file: Path) -> None:
@@ -120,6 +134,12 @@ class Tracker(Reader):
         raise InputError(f"{file}: its sweep would be called {name}, which is that of {former} already, with other "
                          "trials; rename one of the files, or choose another folder with --results")
 
+    def adopt(self, parent: str, name: str, plan: Sequence[PlannedCell]) -> None:
+        """Make the trials of the plan that the store has, whoever ran them, members of this sweep."""
+        cells = {cell.fingerprint: cell.cell for cell in reversed(plan)}
+        for fingerprint, runs in self._runs_of(cells).items():
+            self._update(runs[0], tags=_membership(runs[0], name, cells[fingerprint], parent))
+
     def close_sweep(self, run_id: str, *, complete: bool = True) -> None:
         """Mark the sweep's parent run as finished, or as failed when some of its trials are still to do."""
         self._client.set_terminated(run_id, "FINISHED" if complete else "FAILED")
@@ -132,8 +152,8 @@ class Tracker(Reader):
         check_name(fingerprint, "fingerprint")
         if "sweep" in tags:
             check_name(tags["sweep"], "sweep")
-        born = {"kind": "trial", "fingerprint": fingerprint, "seed": str(config.get("seed", "")), "owner": self._owner,
-                **tags, **({PARENT: sweep_run_id} if sweep_run_id else {})}
+        born = {"seed": str(config.get("seed", "")), **tags, **({PARENT: sweep_run_id} if sweep_run_id else {}),
+                "kind": "trial", "fingerprint": fingerprint, "owner": self._owner}
         with one_at_a_time(self._results):
             run = self._find(fingerprint)
             if run is None:
@@ -145,23 +165,29 @@ class Tracker(Reader):
             if outcome_of(run) == "finished":
                 self._update(run, tags=member)
             else:
-                news = {key: value for key, value in tags.items() if key not in ("sweep", "cell")}
-                self._update(run, tags={**news, **member, "owner": self._owner}, params=config)
+                self._update(run, tags={**_free(tags), **member, "owner": self._owner}, params=config)
         return run.run_id
 
-    def log_step(self, run_id: str, iteration: int, metrics: Mapping[str, float]) -> None:
-        """Log metrics of one iteration, but for those the store already has for it or for a later one."""
-        last = self._last_steps(run_id)
-        fresh = {key: value for key, value in metrics.items() if iteration > last.get(key, -1)}
-        self._log_metrics(run_id, fresh, iteration, int(time.time() * 1000))
-        last.update(dict.fromkeys(fresh, iteration))
+    def log_steps(self, run_id: str, history: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Log metrics of some iterations in their order, but for those the store already has for the iteration or for
+        a later one."""
+        last, now, points = dict(self._last_steps(run_id)), int(time.time() * 1000), []
+        for iteration, metrics in history:
+            fresh = {key: float(value) for key, value in metrics.items() if iteration > last.get(key, -1)}
+            points += [Metric(key, value, now, iteration) for key, value in fresh.items()]
+            last.update(dict.fromkeys(fresh, iteration))
+        self._log_points(run_id, points)
+        self._steps[run_id] = last
 
     def finish(self, run_id: str, record: Record, artifacts: Mapping[str, Path] | None = None,
                series: Mapping[str, Sequence[float]] | None = None) -> None:
         """Log the record, the files (name in the store -> file or folder) and the values per layer (see
         `add_metrics`), and close the run, in that order, so that a finished run is a whole one. A run that finished
-        before keeps its first record."""
+        before keeps its first record. Raises ValueError for the record of another trial."""
         run = to_run(self._client.get_run(run_id))
+        if record.fingerprint != run.tags.get("fingerprint"):
+            raise ValueError(f"run {run_id} is of trial {run.tags.get('fingerprint')}, the record of "
+                             f"{record.fingerprint}")
         if outcome_of(run) == "finished":
             return
         for name, path in (artifacts or {}).items():
@@ -171,8 +197,7 @@ class Tracker(Reader):
         fresh = {key: value for key, value in record.metrics.items() if not same(run.metrics.get(key), value)}
         step = max([record.iteration, *(last.get(key, 0) for key in fresh)])
         self._log_metrics(run_id, fresh, step, int(time.time() * 1000) + 1)  # later than any step, so it is the latest
-        tags = {**record.tags, "outcome": record.outcome, "iteration": str(record.iteration)}
-        tags = {key: value for key, value in tags.items() if key not in ("run_id", "duplicates", "sweep", "cell")}
+        tags = {**_free(record.tags), "outcome": record.outcome, "iteration": str(record.iteration)}
         self._update(run, tags={**tags, "reason": record.reason} if record.reason else tags)
         self._client.set_terminated(run_id, "FAILED" if record.outcome == "failed" else "FINISHED")
         self._steps.pop(run_id, None)
@@ -189,7 +214,7 @@ class Tracker(Reader):
                     *(point.step for key in fresh.keys() & run.metrics.keys() for point in self._points(run_id, key))])
         self._log_metrics(run_id, fresh, step, int(time.time() * 1000))
         self._log_series(run, layers)
-        self._update(run, tags=tags or {})
+        self._update(run, tags=_free(tags or {}))
 
     def log_artifact(self, run_id: str, name: str, path: Path) -> None:
         """Put a file or a folder into a run, in place of one of that name."""
@@ -232,12 +257,6 @@ class Tracker(Reader):
             self._client.delete_run(made.run_id)
         return winner
 
-    def _adopt(self, parent: str, name: str, plan: Sequence[PlannedCell]) -> None:
-        """Make the trials of the plan that the store has already members of this sweep."""
-        cells = {cell.fingerprint: cell.cell for cell in reversed(plan)}
-        for fingerprint, runs in self._runs_of(cells).items():
-            self._update(runs[0], tags=_membership(runs[0], name, cells[fingerprint], parent))
-
     def _update(self, run: Run, *, tags: Mapping[str, str], params: Flat | None = None) -> None:
         """Set the tags that differ and the params that are missing (MLflow's params never change)."""
         encoded = {key: encode(value) for key, value in (params or {}).items() if key not in run.params}
@@ -279,6 +298,12 @@ class Tracker(Reader):
     def _log_points(self, run_id: str, points: list[Metric]) -> None:
         for some in _chunks(points, size=500):
             self._client.log_batch(run_id, metrics=some)
+
+
+def _free(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags without those that say which run it is: a record that was read or computed elsewhere never changes
+    them."""
+    return {key: value for key, value in tags.items() if key not in FIXED}
 
 
 def _membership(run: Run, sweep: str, cell: str, parent: str | None) -> dict[str, str]:

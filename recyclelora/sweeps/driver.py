@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -9,17 +11,20 @@ from typing import NamedTuple
 from rich.console import Console
 
 from recyclelora.errors import InputError
+from recyclelora.runs.leases import Leases, Unshared
 from recyclelora.runs.tracking import PlannedCell, Tracker
+from recyclelora.settings import Settings
 from recyclelora.spaces.design import Knobs, label_of
 from recyclelora.spaces.space import Space, cells_of
 from recyclelora.spaces.statement import Statement, dump_statement
 from recyclelora.sweeps import ray_tune
-from recyclelora.sweeps.bookkeeping import bookkeeping, closing_runs
+from recyclelora.sweeps.bookkeeping import Bookkeeper, bookkeeping, closing_runs
 from recyclelora.sweeps.cluster import Share, cluster, share_of
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job, Part
 from recyclelora.sweeps.optuna_search import importances
 from recyclelora.sweeps.planning import check_starts, plan, prepare, unseen, within_budget
+from recyclelora.sweeps.preflight import checked, question_of
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.writing import write_text
@@ -54,15 +59,17 @@ def baseline_alone(space: Space, seeds: int | None) -> Space:
 
 
 def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, *, address: str | None = None,
-              retries: int = 2, only: Sequence[str] = (), part: Part | None = None, slots: int | None = None) -> Counts:
-    """Run what no store holds yet; safe to kill and call again. `only` names the cells that are run now, and `part` the
+              store: str | None = None, retries: int = 2, only: Sequence[str] = (), part: Part | None = None,
+              slots: int | None = None) -> Counts:
+    """Run what no store holds yet; safe to kill and call again. `address` is that of a Ray cluster, `store` that of the
+    tracking store, None for the one in the results folder. `only` names the cells that are run now, and `part` the
     share of the trials; the others stay planned. `slots` limits the trials side by side (see `share_of`). Raises
     KeyboardInterrupt when interrupted, with all runs closed and everything in place to go on. Raises InputError."""
     if part and space.method == "tpe":
         raise InputError(f"{space.path}: a search goes by what it has seen, and cannot be run in parts; "
                          "leave out --part")
     every = plan(space, paths)
-    with closing_runs(tracker):
+    with closing_runs(tracker), tracker.leasing() as leases:
         jobs = within_budget(space, every, paths, address, slots)
         if len(jobs) < len(every):
             console.print(f"{space.sweep_name}: {len(every) - len(jobs)} of {len(every)} trials are beyond its budget",
@@ -74,22 +81,48 @@ def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, *,
                                    objective=space.metric, goal=space.goal, statement=dump_statement(space.statement),
                                    file=space.path.resolve())
         if space.method == "tpe":
-            return _search(space, paths, tracker, console, parent, address, retries, slots)
+            return _search(space, paths, tracker, leases, console, parent, address, store, retries, slots)
         jobs = part.of(jobs) if part else jobs
         done = tracker.finished([job.fingerprint for job in jobs])
         left = [job for job in jobs if not _settled(done.get(job.fingerprint), space)]
         check_starts(space, left, paths)
         board = Board(space.sweep_name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
         if left:
-            with bookkeeping(tracker, parent, paths, board, console) as keeper, cluster(address) as resources:
-                ray_tune.run_design(left, keeper, paths, _share(resources, left, slots, address), space=space,
-                                    name=space.sweep_name, retries=retries)
+            with (bookkeeping(tracker, parent, paths, board, console, leases=leases) as keeper,
+                  cluster(address) as resources):
+                share = _share(resources, left, slots, address)
+                configs = [Settings(dict(job.config)).resolve() for job in left]
+                asked = question_of(configs, left, paths, store, address, share.gpus)
+                with checked(asked, console) as gate:
+                    while left:
+                        ray_tune.run_design(left, keeper, paths, share, space=space, name=space.sweep_name,
+                                            retries=retries, gate=gate)
+                        left = wait_for_others(keeper, console)
         tracker.close_sweep(parent, complete=not board.failed)
         return _count(board)
 
 
-def _search(space: Space, paths: Paths, tracker: Tracker, console: Console, parent: str, address: str | None,
-            retries: int, slots: int | None) -> Counts:
+def wait_for_others(keeper: Bookkeeper, console: Console, pause: float = 5.0) -> list[Job]:
+    """Wait until other drivers have ended the trials that they run, and this one was to run too; returns those that it
+    may run after all, because their driver has died."""
+    told = set[str]()
+    while keeper.elsewhere:
+        if free := keeper.revisit():
+            return free
+        holders = Counter(str(keeper.holders[name]) for name in keeper.elsewhere if name in keeper.holders)
+        for holder, count in holders.items():
+            if holder not in told:
+                verb = "trials are" if count > 1 else "trial is"
+                console.print(f"{count} {verb} run by another driver ({holder}); waiting for it", style="yellow",
+                              highlight=False, markup=False)
+            told.add(holder)
+        if keeper.elsewhere:
+            time.sleep(pause)
+    return []
+
+
+def _search(space: Space, paths: Paths, tracker: Tracker, leases: Leases | Unshared, console: Console, parent: str,
+            address: str | None, store: str | None, retries: int, slots: int | None) -> Counts:
     before = tracker.records(space.sweep_name)
     known = {record.fingerprint: record for record in before}
     missing = max(0, (space.run_cap or 0) - len(before))
@@ -101,11 +134,18 @@ def _search(space: Space, paths: Paths, tracker: Tracker, console: Console, pare
 
     study = paths.results / "studies" / f"{space.sweep_name}.journal"
     if missing:
-        with bookkeeping(tracker, parent, paths, board, console) as keeper, cluster(address) as resources:
-            needs = space.settings.resolve().resources  # no knob of a search
-            share = share_of(resources, needs.cpus, needs.gpus, slots, joined=address is not None)
-            ray_tune.run_search(propose, missing, keeper, paths, share, space=space, name=space.name, study=study,
-                             retries=retries)
+        with (bookkeeping(tracker, parent, paths, board, console, leases=leases) as keeper,
+              cluster(address) as resources):
+            config = space.settings.resolve()  # resources are no knob of a search
+            share = share_of(resources, config.resources.cpus, config.resources.gpus, slots, joined=address is not None)
+            first = prepare(space, {}, "", space.seeds[0], paths)
+            asked = question_of([config], [first], paths, store, address, share.gpus)
+            with checked(asked, console) as gate:
+                ray_tune.run_search(propose, missing, keeper, paths, share, space=space, name=space.name, study=study,
+                                    retries=retries, gate=gate)
+            if keeper.elsewhere:
+                console.print(f"{len(keeper.elsewhere)} of the points proposed are run by another driver; left to it",
+                              style="yellow", highlight=False)
     found = importances(study, space.name)
     if found:
         kept = study.with_suffix(".importances.json")

@@ -1,6 +1,6 @@
 """Jobs: trials as they are given to a cluster, and who hears of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from recyclelora.documents import Plain
@@ -21,6 +21,11 @@ class Job(NamedTuple):
     config: dict[str, Plain]
     tags: dict[str, str]
 
+    @property
+    def expected(self) -> dict[str, str]:
+        """The tags of the trial, its fingerprint among them: what whoever runs it must find there too."""
+        return {**self.tags, "fingerprint": self.fingerprint}
+
 
 class Part(NamedTuple):
     """One of several shares of a design, counted from 1: each of as many drivers runs another one."""
@@ -34,13 +39,16 @@ class Part(NamedTuple):
 
 
 class Listener(Protocol):
-    """Who hears of the jobs, on the driver, one call at a time."""
+    """Who hears of the jobs, on the driver, one call at a time. A job that may not be `claim`ed is not run."""
 
+    def claim(self, job: Job) -> bool: ...
     def started(self, job: Job) -> None: ...
     def progressed(self, job: Job, progress: Progress) -> None: ...
     def retried(self, job: Job, reason: str) -> None: ...
+    def refused(self, finding: str) -> None: ...  # on a node that joined later: no trial runs there
     def ended(self, job: Job, record: Record) -> None: ...
 
 
-RunTrial = Callable[[dict[str, Plain], Paths, Callable[[Progress], None]], Record]
+# The flat config, the folders, who hears of progress, and the tags that the trial is expected to have.
+RunTrial = Callable[[dict[str, Plain], Paths, Callable[[Progress], None], Mapping[str, str]], Record]
 Propose = Callable[[Knobs], tuple[Job, Record | None]]  # knobs -> the job, and its record if it has one already

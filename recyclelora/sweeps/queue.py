@@ -1,17 +1,24 @@
 """The queue from which Tune takes the jobs of a design."""
 
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from recyclelora.sweeps.halt import halting
 from recyclelora.sweeps.jobs import Job
 
 
 def payload_of(job: Job) -> dict[str, Any]:
     # flat knobs beside the whole config, so that Ray's own tools show the same names as everything else
     return {**job.knobs, **job._asdict()}
+
+
+def job_in(payload: Mapping[str, Any]) -> Job:
+    """The job that `payload_of` packed."""
+    return Job(**{name: payload[name] for name in Job._fields})
 
 
 class Unpickled:
@@ -22,14 +29,19 @@ class Unpickled:
 
 
 class JobQueue(Unpickled, Searcher):
-    """Hands out the jobs of a design in their order."""
+    """Hands out the jobs of a design in their order, each claimed the moment before it starts."""
 
-    def __init__(self, jobs: list[Job]) -> None:
+    def __init__(self, jobs: list[Job], claim: Callable[[Job], bool]) -> None:
         super().__init__(metric="iteration", mode="max")
-        self.jobs = jobs
+        self.jobs, self.claim = jobs, claim
 
+    @halting
     def suggest(self, trial_id: str) -> Any:
-        return payload_of(self.jobs.pop(0)) if self.jobs else Searcher.FINISHED
+        while self.jobs:
+            job = self.jobs.pop(0)
+            if self.claim(job):
+                return payload_of(job)
+        return Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         pass

@@ -5,9 +5,10 @@ from typing import Any
 
 from ray import tune
 
+from recyclelora.sweeps import placement
 from recyclelora.sweeps.halt import halting
-from recyclelora.sweeps.jobs import Job, Listener
-from recyclelora.sweeps.queue import Unpickled
+from recyclelora.sweeps.jobs import Listener
+from recyclelora.sweeps.queue import Unpickled, job_in
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress
 
@@ -20,21 +21,29 @@ class Relay(Unpickled, tune.Callback):
 
     @halting
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.listener.started(_job(trial))
+        self.listener.started(job_in(trial.config))
 
     @halting
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any],
                         **info: Any) -> None:
+        if "unfit" in result:
+            node, *found = result["unfit"]
+            placement.exclude(node)
+            trial.max_failures += 1  # the trial did nothing wrong
+            for finding in found:
+                self.listener.refused(finding)
         if "progress" in result:
-            self.listener.progressed(_job(trial), Progress(*result["progress"]))
+            self.listener.progressed(job_in(trial.config), Progress(*result["progress"]))
 
     @halting
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.listener.retried(_job(trial), _reason(trial))
+        if placement.excluded:
+            trial.update_resources(placement.request(trial.config))
+        self.listener.retried(job_in(trial.config), _reason(trial))
 
     @halting
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        job, last = _job(trial), trial.last_result or {}
+        job, last = job_in(trial.config), trial.last_result or {}
         if "record" in last:
             self.listener.ended(job, Record(**last["record"]))
             return
@@ -45,13 +54,9 @@ class Relay(Unpickled, tune.Callback):
 
     @halting
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        job = _job(trial)
+        job = job_in(trial.config)
         self.listener.ended(job, Record(fingerprint=job.fingerprint, config=job.config, outcome="failed", tags=job.tags,
                                         reason=_reason(trial)))
-
-
-def _job(trial: Any) -> Job:
-    return Job(**{name: trial.config[name] for name in Job._fields})
 
 
 def _reason(trial: Any) -> str:

@@ -43,6 +43,12 @@ class Identity(NamedTuple):
     weights: Weights
     data_fingerprint: str
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """What two machines compare to know whether they have the same trial."""
+        return {"fingerprint": self.fingerprint, "weights_sha256": self.weights.sha256,
+                "data_fingerprint": self.data_fingerprint}
+
 
 def open_domains(config: Config, paths: Paths) -> Domains:
     """Open source and target domains. Raises InputError with the key at fault."""

@@ -1,7 +1,9 @@
 """The record of a trial: the trial returns it, the store keeps it, and tables read it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Outcome = Literal["finished", "pruned", "failed"]
@@ -22,3 +24,11 @@ class Record:
     tags: dict[str, str] = field(default_factory=dict)  # protocol, selection, commit, dirty, weights_sha256, ...
     reason: str = ""  # why it failed or was stopped
     iteration: int = 0  # training iterations done
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record in a trial's folder, if it has ended."""
+    try:
+        return Record(**json.loads((folder / "record.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError):  # none, or no text, no JSON, or no record
+        return None

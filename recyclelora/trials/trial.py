@@ -5,7 +5,7 @@ called again it goes on from its checkpoint, and called after it has finished it
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -22,12 +22,13 @@ from recyclelora.trials.analysis import keep_analysis
 from recyclelora.trials.artifacts import save_model
 from recyclelora.trials.assembly import Assembly, assemble, train_steps
 from recyclelora.trials.build import Domains, Identity
+from recyclelora.trials.delivery import RECORD, other_trial, undelivered
 from recyclelora.trials.device import arithmetic_of, choose_device, forget_peak, name_of, peak_memory
 from recyclelora.trials.history import History, read_history
 from recyclelora.trials.label_mapping import label_tags
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.protocol import protocol, scored_spaces
-from recyclelora.trials.record import Record
+from recyclelora.trials.record import Record, read_record
 from recyclelora.trials.scores import score_during, score_finally
 from recyclelora.trials.second_stage import check_start
 from recyclelora.trials.selection import Selector
@@ -48,10 +49,16 @@ Report = Callable[[Progress], None]
 REPORTS = 50  # a trial reports its losses about this many times
 
 
-def run(config: Config, paths: Paths, report: Report | None = None) -> Record:
+def run(config: Config, paths: Paths, report: Report | None = None,
+        expected: Mapping[str, str] | None = None) -> Record:
     """Run one trial to its end, from wherever it stopped. Divergence is an outcome, not an error: the record then says
-    `failed` and why. Raises InputError for bad input, and whatever else the machine raises (disk, memory)."""
+    `failed` and why. `expected` are the tags of the trial where it was planned, on another machine perhaps.
+
+    Raises InputError for bad input, also where this machine has other code, weights or data than those of `expected`,
+    and whatever else the machine raises (disk, memory)."""
     identity = build.identify(config, paths)
+    if expected is not None and (wrong := other_trial(expected, identity.tags)):
+        raise InputError(wrong)
     folder = paths.trial(identity.fingerprint)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +66,7 @@ def run(config: Config, paths: Paths, report: Report | None = None) -> Record:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another results folder") from None
     with _alone_in(folder):
         finished = read_record(folder)
-        if finished is not None and finished.outcome == "finished":
+        if finished is not None and _whole(finished, identity, folder):
             if report is not None:  # a driver that was killed may not have heard of it
                 entries = read_history(folder / "history.jsonl")
                 report(Progress(finished.iteration, finished.iteration, finished.metrics, entries))
@@ -67,24 +74,22 @@ def run(config: Config, paths: Paths, report: Report | None = None) -> Record:
         check_start(flatten(config), paths.trials)
         write_text(folder / "config.yaml", dump(flatten(config)))
         record = _train_and_score(config, paths, identity, folder, report or (lambda progress: None))
-        write_text(folder / "record.json", json.dumps(asdict(record), indent=1))
+        write_text(folder / RECORD, json.dumps(asdict(record), indent=1))
         return record
 
 
-def read_record(folder: Path) -> Record | None:
-    """The record in a trial's folder, if it has ended."""
-    try:
-        return Record(**json.loads((folder / "record.json").read_text("utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):  # none, or no text, no JSON, or no record
-        return None
+def _whole(record: Record, identity: Identity, folder: Path) -> bool:
+    """Whether there is nothing left to do. Where somebody removed a file, the trial ends once more, from its last
+    checkpoint."""
+    return (record.outcome == "finished" and record.fingerprint == identity.fingerprint
+            and not undelivered(record, folder))
 
 
 def tags_of(config: Config, identity: Identity, domains: Domains) -> dict[str, str]:
     """Tags of a run: the facts that tables need in addition to its metrics."""
-    return {"fingerprint": identity.fingerprint, "seed": str(config.seed), "protocol": protocol(config),
+    return {**identity.tags, "seed": str(config.seed), "protocol": protocol(config),
             "selection": config.evaluation.selection, **label_tags(domains.train.space, scored_spaces(domains)),
-            "weights_sha256": identity.weights.sha256, "weights_source": identity.weights.source,
-            "data_fingerprint": identity.data_fingerprint, "source_val": build.source_val_tag(domains),
+            "weights_source": identity.weights.source, "source_val": build.source_val_tag(domains),
             "images": build.images_tag(domains)}
 
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 NAMES = ("sweep", "train", "evaluate", "predict", "export", "import", "plan", "noise", "status", "tables", "explain",
-         "report", "analyse", "show", "methods", "backbones", "weights", "data", "render",
+         "report", "analyse", "show", "methods", "backbones", "weights", "data", "doctor", "render",
          "ui")  # in the order of the help
 
 

@@ -23,7 +23,7 @@ def run(given: argparse.Namespace) -> int:
 
     from recyclelora.exchange.export_model import choose_formats, export_model
     from recyclelora.trials.artifacts import weights_of
-    from recyclelora.trials.trial import read_record
+    from recyclelora.trials.record import read_record
     from recyclelora.verbs.console import CONSOLE, paths_of
     from recyclelora.verbs.model_folders import find_model, folder_of
 

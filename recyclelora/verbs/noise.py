@@ -31,7 +31,8 @@ def run(given: argparse.Namespace) -> int:
     with alone_in(paths.results):
         tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
         hash_data(configs_of(space), paths)
-        counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"])
+        counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
+                                  store=given.environment["MLFLOW_TRACKING_URI"])
     cells = group(space.sweep_name, tracker.plan(space.sweep_name), tracker.records(space.sweep_name))
     print_noise(space, cells)
     return 1 if counts.failed or counts.left else 0

@@ -43,8 +43,8 @@ def run(given: argparse.Namespace) -> int:
         tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
         hash_data(configs_of(space), paths)
         counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
-                                  retries=given.retries, only=only, part=share,
-                                  slots=given.slots)
+                                  store=given.environment["MLFLOW_TRACKING_URI"], retries=given.retries, only=only,
+                                  part=share, slots=given.slots)
         if share is None:  # a share alone makes no table
             write_tables(tracker, space.sweep_name, paths)
     if share is None:

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     from recyclelora.documents import read
+    from recyclelora.errors import Outage
     from recyclelora.runs.results_folder import alone_in
     from recyclelora.runs.tracking import Tracker
     from recyclelora.settings import from_document, parse_overrides
@@ -41,7 +42,10 @@ def run(given: argparse.Namespace) -> int:
         del job.tags["sweep"]
         tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
         board = Board(given.config.stem, "miou/source", 1)
-        with closing_runs(tracker), bookkeeping(tracker, None, paths, board, CONSOLE, pause=10) as keeper:
+        with (closing_runs(tracker), tracker.leasing() as leases,
+              bookkeeping(tracker, None, paths, board, CONSOLE, pause=10, leases=leases) as keeper):
+            if holder := leases.claim(job.fingerprint):
+                raise Outage(f"another driver ({holder}) runs this trial; wait for it")
             keeper.started(job)
             record = trial.run(config, paths, lambda progress: keeper.progressed(job, progress))
             keeper.ended(job, record)
