@@ -189,6 +189,8 @@ class Resources:
     workers: Natural | None = None  # data loader processes; None: one for each cpu beside a GPU, none without
     activation_checkpointing: Bool = False  # less memory, more time: the blocks are run twice
     checkpoint_every: Positive = 1000
+    hung_after: Above0 | None = None  # seconds without a report; None: 20 times its longest interval, at least 1800
+    time_limit: Above0 | None = None  # hours that a trial may train in a sweep
 
 
 @settings

@@ -26,6 +26,7 @@ from recyclelora.sweeps.cluster import Share, cluster, failures_told, run_on_clu
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job
 from recyclelora.sweeps.ray_tune import run_design, run_search
+from recyclelora.trials.failures import Failure
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress
@@ -62,8 +63,8 @@ class Heard:
     def progressed(self, job: Job, progress: Progress) -> None:
         self.steps.setdefault(job.fingerprint, []).extend(iteration for iteration, _ in progress.history)
 
-    def retried(self, job: Job, reason: str) -> None:
-        self.retries.append(reason)
+    def retried(self, job: Job, failure: Failure) -> None:
+        self.retries.append(f"{failure.kind}: {failure.reason}")
 
     def refused(self, finding: str) -> None:
         self.retries.append(finding)
@@ -108,6 +109,25 @@ def test_failures_are_told_and_do_not_stop_the_others(tmp_path: Path, share: Sha
     assert heard.records["init=svd-0"].reason == "diverged at iteration 3: nan"
     assert heard.began["init=svd-0"] == 1, "divergence is an outcome: it would only happen again"
     assert len(heard.retries) == 1 and "the worker fell over" in heard.retries[0]
+
+
+def test_each_kind_of_failure_is_told_and_tried_as_often_as_may_help(tmp_path: Path, share: Share) -> None:
+    space = space_of(tmp_path, "method: cells\ncells: {one: {}}\nseeds: [0, 1, 2, 3, 4, 5, 6]\n")
+    heard = Heard()
+    jobs = [job_of(space, planned.knobs, planned.config.seed) for planned in expand(space)]
+    for job in jobs:
+        job.config.update({"resources.hung_after": 3.0, "resources.time_limit": 0.5 / 3600 if job.tags["seed"] == "5" else None})
+    run_design(jobs, heard, paths_of(tmp_path), share, space=space, name="falling", trial=toy.fall, retries=2)
+    told = {record.config["seed"]: (record.tags["failure"], len((tmp_path / f"tries-{record.config['seed']}").read_text()))
+            for record in heard.records.values()}
+    assert told == {0: ("out of memory", 2), 1: ("disk", 3), 2: ("bug", 2), 3: ("lost", 3), 4: ("hung", 2), 5: ("too long", 1),
+                    6: ("bad input", 1)}
+    by_seed = {record.config["seed"]: record for record in heard.records.values()}
+    assert "toy.py" in by_seed[4].reason and by_seed[4].reason.endswith("in fall")
+    assert by_seed[2].tags["failure_trace"] and by_seed[2].reason == "ZeroDivisionError: division by zero"
+    traceback = (paths_of(tmp_path).trial(by_seed[2].fingerprint) / "error.txt").read_text()
+    assert "toy.py" in traceback and traceback.endswith("ZeroDivisionError: division by zero\n")
+    assert not [*tmp_path.rglob("hung.txt")] or (paths_of(tmp_path).trial(by_seed[4].fingerprint) / "hung.txt").exists()
 
 
 def test_a_trial_that_keeps_crashing_is_given_up_with_its_reason(tmp_path: Path, share: Share) -> None:

@@ -67,3 +67,25 @@ def wait(mark: str) -> None:
 
 def refuse(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None], expected: Mapping[str, str]) -> Record:
     raise InputError("no such image")
+
+
+def fall(config: dict[str, Any], paths: Paths, report: Callable[[Progress], None], expected: Mapping[str, str]) -> Record:
+    """A trial that the seed makes fail: each kind of failure that a worker tells itself, a death, or a hang."""
+    with open(paths.results / f"tries-{config['seed']}", "a") as file:
+        file.write("x")
+    report(Progress(1, 3, {"miou/source": 0.1}, [(1, {"miou/source": 0.1})]))
+    match config["seed"]:
+        case 0:
+            raise MemoryError
+        case 1:
+            raise OSError(28, "No space left on device")
+        case 2:
+            raise ZeroDivisionError("division by zero")
+        case 3:
+            os._exit(1)
+        case 4:
+            time.sleep(3600)
+        case 5:
+            time.sleep(1)
+            report(Progress(2, 3, {"miou/source": 0.1}, [(2, {"miou/source": 0.1})]))
+    raise InputError("no such image")

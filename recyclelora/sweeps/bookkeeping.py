@@ -2,12 +2,14 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
 
+from recyclelora.errors import Outage
 from recyclelora.runs.leases import Holder, Leases, Unshared
 from recyclelora.runs.tracking import PlannedCell, Tracker
 from recyclelora.sweeps.display import Board, Display
@@ -15,12 +17,15 @@ from recyclelora.sweeps.jobs import Job
 from recyclelora.trials import analysis_files
 from recyclelora.trials.analysis_files import read_analysis, series_of
 from recyclelora.trials.delivery import other_trial, undelivered
+from recyclelora.trials.failures import ERROR, TRACE, Failure
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress
 
 ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusions.safetensors", "panels",
              *analysis_files.FILES)
+
+SAME = 3  # trials that fail with one traceback: the error is the program's, and not theirs
 
 
 class Bookkeeper:
@@ -38,6 +43,7 @@ class Bookkeeper:
         self.leases: Leases | Unshared = leases or Unshared()
         self.elsewhere: dict[str, Job] = {}  # what other drivers run, by fingerprint
         self.holders: dict[str, Holder] = {}
+        self.bugs: Counter[str] = Counter()  # trials by the traceback that ended them
         self.former: set[str] = set()  # those whose failure is older than the lease: it is tried again there
 
     def claim(self, job: Job) -> bool:
@@ -99,9 +105,9 @@ class Bookkeeper:
             self.tracker.log_steps(self.runs[fingerprint], steps)
         self.unwritten[fingerprint] = [], time.monotonic()
 
-    def retried(self, job: Job, reason: str) -> None:
-        self.display.console.print(f"{job.cell}: trying again from its checkpoint after: {reason}", style="yellow",
-                                   highlight=False, markup=False)
+    def retried(self, job: Job, failure: Failure) -> None:
+        self.display.console.print(f"{job.cell}: trying again from its checkpoint after: {failure.reason} "
+                                   f"({failure.kind})", style="yellow", highlight=False, markup=False)
 
     def refused(self, finding: str) -> None:
         self.display.console.print(finding, style="red", highlight=False, markup=False)
@@ -124,6 +130,18 @@ class Bookkeeper:
             self.display.console.print(f"failed: {job.cell}, seed {job.tags['seed']}: {record.reason}", style="red",
                                        highlight=False, markup=False)
         self.display.refresh(ended=True)
+        self._stop_at_the_same_bug(record)
+
+    def _stop_at_the_same_bug(self, record: Record) -> None:
+        """Raises Outage where so many trials have failed with one traceback that the others would too."""
+        trace = record.tags.get(TRACE)
+        if trace is None:
+            return
+        self.bugs[trace] += 1
+        if self.bugs[trace] >= SAME:
+            page = self.paths.trial(record.fingerprint) / ERROR
+            raise Outage(f"{SAME} trials failed with the same error, so that the others were left: {record.reason}; "
+                         f"its traceback is in {page}")
 
     def _ours(self, job: Job) -> bool:
         """Whether to write for a job: not where another driver took it over while this one was suspended."""

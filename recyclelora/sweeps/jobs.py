@@ -1,10 +1,11 @@
 """Jobs: trials as they are given to a cluster, and who hears of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from recyclelora.documents import Plain
 from recyclelora.spaces.space import Knobs
+from recyclelora.trials.failures import Failure
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress
@@ -38,13 +39,19 @@ class Part(NamedTuple):
         return list(trials[self.which - 1::self.among])
 
 
+def failed(job: Job, failure: Failure, **more: Any) -> Record:
+    """The record of a job that failed."""
+    return Record(fingerprint=job.fingerprint, config=job.config, outcome="failed", tags={**job.tags, **failure.tags},
+                  reason=failure.reason, **more)
+
+
 class Listener(Protocol):
     """Who hears of the jobs, on the driver, one call at a time. A job that may not be `claim`ed is not run."""
 
     def claim(self, job: Job) -> bool: ...
     def started(self, job: Job) -> None: ...
     def progressed(self, job: Job, progress: Progress) -> None: ...
-    def retried(self, job: Job, reason: str) -> None: ...
+    def retried(self, job: Job, failure: Failure) -> None: ...
     def refused(self, finding: str) -> None: ...  # on a node that joined later: no trial runs there
     def ended(self, job: Job, record: Record) -> None: ...
 

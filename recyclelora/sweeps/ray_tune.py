@@ -1,8 +1,11 @@
 """Ray Tune runs the jobs of a design or of a search. What happens to a job is told to a `Listener`; nothing here
 tracks, prints or decides what still has to be run."""
 
+import time
+import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,21 +15,23 @@ from ray.tune.schedulers import AsyncHyperBandScheduler
 from ray.tune.search import Searcher
 
 from recyclelora.documents import Plain
-from recyclelora.errors import InputError
 from recyclelora.settings import Settings
 from recyclelora.spaces.space import Asha, Space
 from recyclelora.sweeps import placement
 from recyclelora.sweeps.cluster import Share
 from recyclelora.sweeps.halt import Halt
-from recyclelora.sweeps.jobs import Job, Listener, Propose, RunTrial
+from recyclelora.sweeps.jobs import Job, Listener, Propose, RunTrial, failed
 from recyclelora.sweeps.optuna_search import Search
 from recyclelora.sweeps.placement import Unfit
 from recyclelora.sweeps.preflight import Gate
 from recyclelora.sweeps.queue import JobQueue, finite, job_in
 from recyclelora.sweeps.relay import Relay
+from recyclelora.trials.failures import ERROR, KINDS, TooLong, failure_of
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress, run
+from recyclelora.trials.watch import watching
+from recyclelora.writing import write_text
 
 
 def run_design(jobs: Sequence[Job], listener: Listener, paths: Paths, share: Share, *, space: Space, name: str,
@@ -66,7 +71,7 @@ def _tune(searcher: Searcher, count: int, listener: Listener, paths: Paths, shar
                                     max_concurrent_trials=share.slots, trial_dirname_creator=_folder_of,
                                     trial_name_creator=_folder_of),
         run_config=tune.RunConfig(name=name, storage_path=str(paths.results / "ray"), verbose=0,
-                                  callbacks=[Relay(listener)],
+                                  callbacks=[Relay(listener, paths)],
                                   failure_config=tune.FailureConfig(max_failures=retries)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -79,24 +84,46 @@ def _tune(searcher: Searcher, count: int, listener: Listener, paths: Paths, shar
 def _work(config: dict[str, Any], paths: tuple[Any, ...], trial: RunTrial, gate: Gate | None) -> None:
     """On a worker: run the trial, and report its progress and, at the end, its record. Raises Unfit on a node where no
     trial may begin."""
-    job = job_in(config)
+    job, places = job_in(config), Paths(*paths)
     if gate is not None:
         node, found = gate.findings()
         if found:
             tune.report({"unfit": [node, *map(str, found)]})
             raise Unfit(str(found[0]))
 
+    started, limit = time.monotonic(), _seconds(job, "time_limit", 3600)
+
     def report(progress: Progress) -> None:
+        watch.heard() if progress.done < progress.total else watch.rest()  # the last evaluation reports nothing
+        if limit and time.monotonic() - started > limit and progress.done < progress.total:
+            raise TooLong(f"at iteration {progress.done} of {progress.total} after more than resources.time_limit "
+                          f"({limit / 3600:g} h)")
         # The last report carries no score: ASHA must not stop a trial that only has to be evaluated.
         scores = finite(progress.metrics) if progress.done < progress.total else {}
         tune.report({**scores, "iteration": progress.done, "progress": list(progress)})
 
     try:
-        record = trial(job.config, Paths(*paths), report, job.expected)
-    except InputError as error:  # bad data does not get better by trying again
-        record = Record(fingerprint=job.fingerprint, config=job.config, outcome="failed", tags=job.tags,
-                        reason=str(error))
+        with watching(places.trial(job.fingerprint), _seconds(job, "hung_after", 1)) as watch:
+            record = trial(job.config, places, report, job.expected)
+    except Exception as error:
+        failure = failure_of(error)
+        if KINDS[failure.kind].tries:
+            _keep(error, places.trial(job.fingerprint))
+            tune.report({"failure": list(failure)})
+            raise
+        record = failed(job, failure)  # which does not get better by trying again
     tune.report({**finite(record.metrics), "iteration": record.iteration, "record": asdict(record)})
+
+
+def _seconds(job: Job, key: str, unit: float) -> float | None:
+    value = job.config.get(f"resources.{key}")
+    return float(value) * unit if value is not None else None  # type: ignore[arg-type]
+
+
+def _keep(error: Exception, folder: Path) -> None:
+    """The whole traceback, beside what the trial has left."""
+    with suppress(OSError):
+        write_text(folder / ERROR, "".join(traceback.format_exception(error)))
 
 
 def _folder_of(trial: Any) -> str:

@@ -24,6 +24,7 @@ from recyclelora.trials.assembly import Assembly, assemble, train_steps
 from recyclelora.trials.build import Domains, Identity
 from recyclelora.trials.delivery import RECORD, other_trial, undelivered
 from recyclelora.trials.device import arithmetic_of, choose_device, forget_peak, name_of, peak_memory
+from recyclelora.trials.failures import TAG
 from recyclelora.trials.history import History, read_history
 from recyclelora.trials.label_mapping import label_tags
 from recyclelora.trials.paths import Paths
@@ -102,7 +103,8 @@ def _train_and_score(config: Config, paths: Paths, identity: Identity, folder: P
     try:
         seconds = _train(parts, folder, identity.fingerprint, selector, report)
     except Diverged as diverged:
-        return Record(fingerprint=identity.fingerprint, config=flatten(config), outcome="failed", tags=tags,
+        return Record(fingerprint=identity.fingerprint, config=flatten(config), outcome="failed",
+                      tags={**tags, TAG: "diverged"},
                       reason=f"diverged at iteration {diverged.iteration}: {diverged.reason}",
                       iteration=diverged.iteration)
     selector.restore(segmentor)
