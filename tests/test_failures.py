@@ -2,13 +2,20 @@
 
 import errno
 import sqlite3
+from pathlib import Path
 
 import pytest
 import torch
 from ray import exceptions
+from rich.console import Console
 
-from recyclelora.errors import InputError
-from recyclelora.trials.failures import KINDS, TooLong, failure_of, kind_of, kind_of_death, trace_of
+from recyclelora.errors import InputError, Outage
+from recyclelora.runs.tracking import Tracker
+from recyclelora.sweeps.bookkeeping import bookkeeping
+from recyclelora.sweeps.display import Board
+from recyclelora.sweeps.jobs import Job, failed
+from recyclelora.trials.failures import KINDS, Failure, TooLong, failure_of, kind_of, kind_of_death, trace_of
+from recyclelora.trials.paths import Paths
 
 
 def raised(make: object, cause: BaseException | None = None) -> BaseException:
@@ -91,3 +98,27 @@ def test_a_failure_says_kind_reason_and_trace() -> None:
     assert bug.tags == {"failure": "bug", "failure_trace": bug.trace}
     assert failure_of(InputError("no such image")) == ("bad input", "no such image", "")
     assert failure_of(TooLong("at iteration 3")).tags == {"failure": "too long"}
+
+
+@pytest.mark.parametrize(("traces", "stopped"), [("aaa", True), ("aabba", True), ("aabb", False), ("abcd", False)])
+def test_the_same_bug_in_three_trials_stops_the_sweep(tmp_path: Path, traces: str, stopped: bool) -> None:
+    """With one line, after what happened is written down; trials that fail in other ways stop nothing."""
+    tracker, paths = Tracker.open(tmp_path), Paths(tmp_path, tmp_path, None)
+    jobs = [Job("one", {}, f"f{seed}", {"seed": seed}, {"seed": str(seed), "fingerprint": f"f{seed}"}) for seed in range(9)]
+    with bookkeeping(tracker, None, paths, Board("s", "miou/source", 9), Console(quiet=True)) as keeper:
+        def fail(job: Job, trace: str) -> None:
+            keeper.started(job)
+            keeper.ended(job, failed(job, Failure("bug", f"ValueError: {job.fingerprint}", trace)))
+
+        for job, trace in zip(jobs, traces[:-1], strict=False):
+            fail(job, trace)
+        keeper.started(jobs[7])
+        keeper.ended(jobs[7], failed(jobs[7], Failure("bad input", "no such image")))
+        last = jobs[len(traces)]
+        if stopped:
+            with pytest.raises(Outage, match=rf"^3 trials failed with the same error, .*: ValueError: {last.fingerprint}; its "
+                                             rf"traceback is in .*{last.fingerprint}/error.txt"):
+                fail(last, traces[-1])
+        else:
+            fail(last, traces[-1])
+    assert tracker.ended([last.fingerprint])[last.fingerprint].tags["failure"] == "bug"
