@@ -168,7 +168,8 @@ OTHER = {  # another legal value of each setting
     "training.clip": 1.0, "training.precision": "bfloat16", "evaluation.size": [512, 1024],
     "evaluation.window": [1024, 1024], "evaluation.stride": [256, 256], "evaluation.split": "test",
     "evaluation.images": 5, "evaluation.every": 5, "evaluation.selection": "source_val", "resources.cpus": 2.0,
-    "resources.gpus": 0.5, "resources.workers": 2, "resources.checkpoint_every": 5}
+    "resources.gpus": 0.5, "resources.workers": 2, "resources.checkpoint_every": 5, "resources.hung_after": 60.0,
+    "resources.time_limit": 2.0}
 
 
 def settings_for(key: str) -> Settings:
