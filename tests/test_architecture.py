@@ -18,7 +18,7 @@ ORDER = ["errors", "writing", "sockets", "documents", "fields", "adapters", "mod
 OWNERS = {  # who alone may import what
     "ray": {"sweeps/"}, "optuna": {"sweeps/optuna_search.py"}, "mlflow": {"runs/tracking.py"}, "timm": {"models/", "exchange/timm_files.py"},
     "transformers": {"models/"}, "onnx": {"models/", "exchange/"}, "onnxruntime": {"exchange/"}, "onnxscript": {"exchange/"}, "peft": {"exchange/"}, "yaml": {"documents.py"}, "rich": {"sweeps/display.py",
-    "sweeps/driver.py", "sweeps/bookkeeping.py", "tables/", "verbs/"}, "pydantic": {"fields.py", "methods/", "config.py", "settings.py", "clusters/"}, "pickle": set(), "filelock": {"writing.py"},
+    "sweeps/driver.py", "sweeps/bookkeeping.py", "sweeps/preflight.py", "tables/", "verbs/"}, "pydantic": {"fields.py", "methods/", "config.py", "settings.py", "clusters/"}, "pickle": set(), "filelock": {"writing.py"},
     "matplotlib": {"tables/figures/"}, "jinja2": {"tables/html_page.py"},
 }
 ALONE = {"adapters": {"torch", "scipy", "numpy", "safetensors"}}  # rooms somebody may take with them

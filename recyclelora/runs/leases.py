@@ -69,7 +69,8 @@ class Leases:
 
     def claim(self, fingerprint: str) -> Holder | None:
         """None where this driver holds the lease of a trial now, or the driver that holds it."""
-        number, ledger = 1, None
+        # A param may be written again with its own value: who held a trial before looks first which number is next.
+        number, ledger = 1, self._client.get_run(self._ledger) if fingerprint in self._lost else None
         while fingerprint not in self._mine:
             if ledger is not None:
                 number, holder = _newest(ledger.data.params, fingerprint)

@@ -52,6 +52,9 @@ class Bookkeeper:
         if holder is not None:
             if job.fingerprint not in self.elsewhere and job.fingerprint in self.tracker.ended([job.fingerprint]):
                 self.former.add(job.fingerprint)
+            if str(holder) not in map(str, self.holders.values()):
+                self.display.console.print(f"another driver ({holder}) runs some of these trials, which are left to it",
+                                           style="yellow", highlight=False, markup=False)
             self.elsewhere[job.fingerprint], self.holders[job.fingerprint] = job, holder
             return False
         self.elsewhere.pop(job.fingerprint, None)
@@ -81,6 +84,7 @@ class Bookkeeper:
             self.board.already += 1
         else:
             self.board.failed.append((job.cell, f"elsewhere: {record.reason}"))
+        self.display.refresh(ended=True)
         return True
 
     def started(self, job: Job) -> None:

@@ -6,16 +6,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from recyclelora.verbs.arguments import add_base, add_json
+from recyclelora.verbs.arguments import add_base, add_data_root, add_json, add_overrides, add_results
 
 HELP = "check this machine, or every node of the cluster RAY_ADDRESS, for what would stop a sweep"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("space", type=Path, nargs="?", help="check for the trials of this space or experiment too")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to its base config")
+    add_overrides(parser, "its base config")
     add_base(parser)
     add_json(parser)
+    add_results(parser)
+    add_data_root(parser)
 
 
 def run(given: argparse.Namespace) -> int:
