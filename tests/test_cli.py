@@ -137,7 +137,7 @@ CASES: list[tuple[str, Callable[[Desk], int], str]] = [
     ("pickled weights", lambda d: (d.write("w.pth", "x"), d.train(f"backbone.weights={d.folder}/w.pth"))[1], "w.pth"),
     ("torn weights", lambda d: (d.write("w.safetensors", "x"), d.train(f"backbone.weights={d.folder}/w.safetensors"))[1],
      "w.safetensors"),
-    ("weights of an unknown backbone", lambda d: d.call("weights", "dino"), "dino: unknown backbone"),
+    ("weights of an unknown backbone", lambda d: d.call("weights", "dino"), "'dino' is not known"),
     ("unwritable results", lambda d: d.call("train", "config.yaml", "--results", str(blocked(d))), "cannot be written"),
     ("unwritable results of a sweep", lambda d: d.call("sweep", "space.yaml", "--results", f"{blocked(d)}/x"),
      "cannot be written"),

@@ -154,7 +154,7 @@ def test_the_shipped_experiments_cover_the_ablations_of_the_method() -> None:
     ("method: cells", "method: cells\nbudget: {trials: 1.5}", "budget: trials: expected a number above 0, found 1.5"),
     ("method: cells", "method: cells\nfigures: [diferences]", "figures: 'diferences' is unknown; did you mean differences?"),
     ("method: cells", "method: cells\ntables: results", "tables: expected a list of some of results"),
-    ("method: cells", "method: cells\nbaselines: {both: {adapter.init: svd}}", "two cells are called 'both'"),
+    ("method: cells", "method: cells\nbaselines: {both: {adapter.init: svd}}", "cells 'both' and 'both' have one name; rename or remove one"),
     ("  both: {}", "  both: {adapter.main.rnk: 3}", "adapter.main.rnk: no setting that a cell can have; did you mean"),
     ("  both: {}", "  both: {seed: 3}", "seed: no setting that a cell can have"),
     ("  both: {}", "  both: {adapter.method: frozen}", "are the same trial"),

@@ -385,7 +385,7 @@ def _kept(weights: Path, cache: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("given", "complaint"), [
-    (Given(backbone="dinov2_tiny"), "--backbone dinov2_tiny: not known; known: dinov2_small"),
+    (Given(backbone="dinov2_tiny"), "'dinov2_tiny' is not known; did you mean dinov2"),
     (Given(backbone="dinov2_large"), "holds a dinov2_small by depth and width, not the dinov2_large"),
     (Given(crop=64), "--crop means nothing: the file's position embedding says the size"),
     (Given(alpha=2.0), "--alpha 2: its weights say 1; leave it out"),

@@ -52,5 +52,6 @@ def labelled(points: Sequence[Knobs]) -> Iterator[tuple[str, Knobs]]:
 
 def _short(value: Plain, digits: int) -> str:
     if isinstance(value, float):
-        return repr(value) if len(repr(value)) <= 8 or digits == ALL else f"{value:.{digits}g}"
+        exact = float(f"{value:.4g}") != value and (len(repr(value)) <= 8 or digits == ALL)
+        return repr(value) if exact else f"{value:.{digits}g}"
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
