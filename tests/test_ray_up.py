@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ def serve_ssh(folder: Path) -> str:
 
 @pytest.mark.skipif(bool(WHY_NOT), reason=f"no machines here: {WHY_NOT}")
 def test_ray_up_makes_one_cluster_of_two_machines_and_leaves_it_alone_the_second_time(folder: Path) -> None:
-    environment = Path(shutil.which("ray") or "").parent.parent
+    environment = Path(sys.prefix)
     (folder / "profile.yaml").write_text(PROFILE.format(folder=folder, environment=environment, network=NETWORK))
     for name, text in read_profile(folder / "profile.yaml").render().items():
         write_text(folder / name, text)

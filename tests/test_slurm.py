@@ -4,6 +4,7 @@ two nodes that are one Ray cluster."""
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def folder() -> Iterator[Path]:
 
 def prepare(folder: Path, cache: Path, kind: str, iterations: int, patience: int = 300) -> None:
     """The space, the token and the rendered files of a site."""
-    environment = Path(shutil.which("ray") or "").parent.parent
+    environment = Path(sys.prefix)
     (folder / "profile.yaml").write_text(PROFILE.format(kind=kind, folder=folder, cache=cache, checkout=REPO,
                                                         patience=patience, environment=environment))
     (folder / "config.yaml").write_text(dump({**TINY, "training.iterations": iterations, "evaluation.every": iterations,
