@@ -16,7 +16,7 @@ from recyclelora.writing import write_text
 from tests.conftest import REPO
 from tests.machines import NETWORK, lacking, two_machines
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.machines]
 WHY_NOT = lacking("sshd", "ssh", "ssh-keygen", "rsync", "pgrep")
 
 PROFILE = """\

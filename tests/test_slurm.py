@@ -20,7 +20,7 @@ from tests.conftest import REPO
 from tests.slurm_centre import Centre, lacking, slurm_centre
 from tests.tiny_config import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.machines]
 WHY_NOT = lacking()
 needs_slurm = pytest.mark.skipif(bool(WHY_NOT), reason=f"no Slurm here: {WHY_NOT}")
 
