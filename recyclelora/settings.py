@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,18 +105,13 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Plain]:
 
 
 def nest(flat: Mapping[str, Plain]) -> dict[str, Plain]:
-    """The tree of dotted keys. Raises InputError where a key is both a value and a group."""
+    """The tree of dotted keys, none of which is both a value and a group."""
     tree: dict[str, Plain] = {}
     for key, value in flat.items():
         *groups, leaf = key.split(".")
         node = tree
         for group in groups:
-            child = node.setdefault(group, {})
-            if not isinstance(child, dict):
-                raise InputError(f"{key}: {group} is given as a value, and is a group of settings", key=key)
-            node = child
-        if isinstance(node.get(leaf), dict):
-            raise InputError(f"{key}: is a group of settings, not a value", key=key)
+            node = node.setdefault(group, {})  # type: ignore[assignment]
         node[leaf] = value
     return tree
 
@@ -125,10 +121,11 @@ def in_group(key: str) -> list[str]:
     return [name for name in known_keys() if name.startswith(f"{key}.")]
 
 
-def known_keys(method: str = "") -> set[str]:
+@cache
+def known_keys(method: str = "") -> frozenset[str]:
     """All dotted keys, or those that exist with one adapter method."""
     methods = [METHODS[method]] if method in METHODS else list(METHODS.values())
-    return set().union(*(flatten(Config(adapter=each())) for each in methods))
+    return frozenset().union(*(flatten(Config(adapter=each())) for each in methods))
 
 
 def _leaves(node: Mapping[str, Plain], at: tuple[str, ...]) -> list[tuple[tuple[str, ...], Plain]]:
@@ -171,13 +168,11 @@ def _complaint(error: ValidationError, given: Mapping[str, Plain]) -> InputError
 
 def _check_keys(values: Mapping[str, Plain]) -> None:
     """Raise InputError for a key that is no setting of any method."""
-    known = known_keys()
-    for key in values:
+    for key in (key for key in values if key not in known_keys()):
         if members := in_group(key):
             raise InputError(f"{key}: is a group of settings, not a value; give one of them, such as {min(members)}",
                              key=key)
-        if key not in known:
-            raise _unknown(key, values)
+        raise _unknown(key, values)
 
 
 def _unknown(key: str, given: Mapping[str, Plain]) -> InputError:
