@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,15 @@ from tests.conftest import CACHE, REPO
 NEEDED = ("ip", "unshare", "nsenter", "mount", "hostname")
 NETWORK = "10.213.7"  # a cable between the two, and to nothing else
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+
+
+@contextmanager
+def shared_folder() -> Iterator[Path]:
+    """A folder that all machines see. Not below /tmp, which each has its own of."""
+    made = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="shared-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
 
 
 def lacking(*programs: str) -> str:

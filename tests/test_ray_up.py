@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from recyclelora.clusters.profile import read_profile
 from recyclelora.writing import write_text
 from tests.conftest import REPO
-from tests.machines import NETWORK, lacking, two_machines
+from tests.machines import NETWORK, lacking, shared_folder, two_machines
 
 pytestmark = [pytest.mark.slow, pytest.mark.machines]
 WHY_NOT = lacking("sshd", "ssh", "ssh-keygen", "rsync", "pgrep")
@@ -33,11 +32,8 @@ ASK = "import ray; ray.init(address='{network}.1:6379'); print(sorted(node['Node
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """What both machines see. Not below /tmp, which each has its own of."""
-    made = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="pair-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
+    with shared_folder() as made:
+        yield made
 
 
 def serve_ssh(folder: Path) -> str:

@@ -3,9 +3,7 @@ two nodes that are one Ray cluster."""
 
 import os
 import re
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from recyclelora.clusters.profile import read_profile
 from recyclelora.documents import dump
 from recyclelora.writing import write_text
 from tests.conftest import REPO
+from tests.machines import shared_folder
 from tests.slurm_centre import Centre, lacking, slurm_centre
 from tests.tiny_config import TINY
 
@@ -45,11 +44,8 @@ seeds: [0, 1]
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """What both nodes see. Not below /tmp, which each node has its own of."""
-    made = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="centre-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
+    with shared_folder() as made:
+        yield made
 
 
 def prepare(folder: Path, cache: Path, kind: str, iterations: int, patience: int = 300) -> None:

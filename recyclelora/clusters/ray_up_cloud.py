@@ -1,10 +1,10 @@
 """`ray up` on AWS: a small head, and GPU machines that come when trials ask for them and go when they are idle."""
 
 from recyclelora.clusters import shell
-from recyclelora.clusters.driving import driver_script
+from recyclelora.clusters.driving import HEAD, login, ray_up_files, with_token
 from recyclelora.clusters.names import File, Host, Word
 from recyclelora.clusters.site import Site
-from recyclelora.documents import Plain, dump
+from recyclelora.documents import Plain
 from recyclelora.fields import Bool, Natural, Positive, settings
 
 HELP = "machines of AWS that come and go with the work"
@@ -34,17 +34,15 @@ SETTINGS = Aws
 
 def render(site: Site, own: Aws) -> dict[str, str]:
     """The cluster, and the script that runs a sweep on its head."""
-    return {"ray-up.yaml": f"# ray up ray-up.yaml\n# {shell.written_by()}\n{dump(_cluster(site, own))}",
-            "sweep.sh": driver_script(site, f"127.0.0.1:{site.ray.port}", "in the container on its head")}
+    return ray_up_files(site, _cluster(site, own), f"127.0.0.1:{site.ray.port}", "in the container on its head")
 
 
 def _cluster(site: Site, own: Aws) -> dict[str, Plain]:
-    key: dict[str, Plain] = {"ssh_private_key": own.key} if own.key else {}
     return {
         "cluster_name": site.name,
         # the machines of the cluster reach each other; from outside only ssh does
         "provider": {"type": "aws", "region": own.region, "cache_stopped_nodes": False},
-        "auth": {"ssh_user": own.user, **key},
+        "auth": login(own.user, own.key),
         "max_workers": site.nodes,
         "idle_timeout_minutes": own.idle_minutes,
         "docker": {"image": str(site.image), "container_name": "recyclelora", "pull_before_run": True,
@@ -57,9 +55,7 @@ def _cluster(site: Site, own: Aws) -> dict[str, Plain]:
         "file_mounts": {file: file for file in shell.secret_files(site)},
         "setup_commands": [shell.make_private(site)],
         # the container is ours alone, and with it every Ray that `ray stop` ends
-        "head_start_ray_commands": ["ray stop", _start(site, f"--head --port={site.ray.port} "
-                                                       "--dashboard-host=127.0.0.1 "
-                                                       "--autoscaling-config=~/ray_bootstrap_config.yaml")],
+        "head_start_ray_commands": ["ray stop", _start(site, f"--head --port={site.ray.port} {HEAD}")],
         "worker_start_ray_commands": ["ray stop", _start(site, f"--address=$RAY_HEAD_IP:{site.ray.port}")],
     }
 
@@ -83,5 +79,4 @@ def _machine(own: Aws, kind: str) -> dict[str, Plain]:
 
 
 def _start(site: Site, options: str) -> str:
-    return (f"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={shell.path(str(site.ray.token_file))} "
-            f"ray start {options}")
+    return f"{with_token(site)} ray start {options}"

@@ -1,10 +1,10 @@
 """`ray up` on machines that are there: workstations that are reached by ssh."""
 
 from recyclelora.clusters import shell
-from recyclelora.clusters.driving import driver_script
+from recyclelora.clusters.driving import HEAD, login, ray_up_files, with_token
 from recyclelora.clusters.names import File, Host, Word
 from recyclelora.clusters.site import Site
-from recyclelora.documents import Plain, dump
+from recyclelora.documents import Plain
 from recyclelora.errors import InputError
 from recyclelora.fields import settings
 
@@ -29,22 +29,19 @@ def render(site: Site, own: Machines) -> dict[str, str]:
     """The cluster, and the script that runs a sweep on its head."""
     if site.nodes != 1 + len(own.workers):
         raise InputError(f"nodes: {site.nodes}, but machines has a head and {len(own.workers)} workers")
-    return {"ray-up.yaml": f"# ray up ray-up.yaml\n# {shell.written_by()}\n{dump(_cluster(site, own))}",
-            "sweep.sh": driver_script(site, f"{own.head}:{site.ray.port}", "on its head")}
+    return ray_up_files(site, _cluster(site, own), f"{own.head}:{site.ray.port}", "on its head")
 
 
 def _cluster(site: Site, own: Machines) -> dict[str, Plain]:
-    key: dict[str, Plain] = {"ssh_private_key": own.key} if own.key else {}
     return {
         "cluster_name": site.name,
         "provider": {"type": "local", "head_ip": own.head, "worker_ips": list(own.workers)},
-        "auth": {"ssh_user": own.user, **key},
+        "auth": login(own.user, own.key),
         "max_workers": len(own.workers),
         "file_mounts": {file: file for file in shell.secret_files(site)},
         "setup_commands": [shell.make_private(site), f"test -x {shell.path(f'{site.paths.environment}/bin/ray')}"],
         "head_start_ray_commands": [_unless_running(site, "head", f"--head --node-ip-address={own.head} "
-                                                    f"--port={site.ray.port} --dashboard-host=127.0.0.1 "
-                                                    "--autoscaling-config=~/ray_bootstrap_config.yaml",
+                                                    f"--port={site.ray.port} {HEAD}",
                                                     f"{own.head}:{site.ray.port}")],
         "worker_start_ray_commands": [_unless_running(site, "worker", f"--address=$RAY_HEAD_IP:{site.ray.port}",
                                                       f"$RAY_HEAD_IP:{site.ray.port}")],
@@ -61,6 +58,6 @@ def _unless_running(site: Site, role: str, options: str, address: str) -> str:
 def start(site: Site, options: str) -> str:
     """`ray start` with a token and with what the site gives of a machine. Ray's second autoscaler counts the head as
     one of the workers, since all are of one type here, and starts one too few; the first does not."""
-    token = f"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={shell.path(str(site.ray.token_file))}"
-    return (f"RAY_enable_autoscaler_v2=0 {token} {shell.path(f'{site.paths.environment}/bin/ray')} start {options} "
+    ray = shell.path(f"{site.paths.environment}/bin/ray")
+    return (f"RAY_enable_autoscaler_v2=0 {with_token(site)} {ray} start {options} "
             f"--num-cpus={site.node.cpus} --num-gpus={site.node.gpus}")
