@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from recyclelora import verbs
-from recyclelora.errors import InputError, Outage, reason_of
+from recyclelora.errors import InputError, Outage, is_of_store, reason_of
 from recyclelora.verbs import load_verb, load_verbs
 from recyclelora.verbs.screen import drop_output, interruptible, screened
 
@@ -19,7 +19,6 @@ DONE, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 # Of these the user is told that a path is wrong; of others, such as a full disk, that the machine failed.
 WRONG_PATH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
               errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
-STORE = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")  # their errors: a server or database went away
 
 DESCRIPTION = """\
 Sweeps and ablations of low-rank adapters on frozen vision foundation models, for domain-generalised semantic
@@ -101,7 +100,7 @@ def _complain(error: Exception, verb: str) -> int:
     if isinstance(error, Outage):
         _say(f"{error}; run the same command to go on")
         return SOME_FAILED
-    if type(error).__module__.partition(".")[0] in STORE:
+    if is_of_store(error):
         _say(f"the tracking store failed ({reason_of(error)}); run the same command to go on")
         return SOME_FAILED
     if isinstance(error, OSError):  # a wrong path, a full disk, a lost file system: no bug

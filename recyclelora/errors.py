@@ -23,6 +23,15 @@ class Outage(Exception):
         super().__init__(" ".join(message.split()))
 
 
+# Libraries whose errors say that a tracking store, its database or the way to it failed.
+_STORE = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")
+
+
+def is_of_store(error: BaseException) -> bool:
+    """Whether an exception is that of a tracking store."""
+    return type(error).__module__.partition(".")[0] in _STORE
+
+
 def reason_of(error: BaseException) -> str:
     """What an exception says, in one line: the kind of its innermost cause, and the first line of that one's text. A
     database driver's error tells more than the statement around it, and a worker's more than the task's."""

@@ -5,7 +5,8 @@ from typing import get_args, get_type_hints
 import pytest
 
 from recyclelora import config
-from recyclelora.data.evaluation_sizes import PROTOCOLS, size_of
+from recyclelora.data.evaluation_sizes import size_of
+from recyclelora.data.sets.dataset import PROTOCOLS
 from recyclelora.errors import InputError
 from recyclelora.training.evaluation import fit_inside, windows
 

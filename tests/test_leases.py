@@ -4,7 +4,6 @@ nothing."""
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -21,7 +20,6 @@ from recyclelora.documents import dump
 from recyclelora.errors import InputError
 from recyclelora.runs import leases as module
 from recyclelora.runs.leases import Leases, Unshared, open_ledger
-from recyclelora.runs.mlflow_urls import command as server_command
 from recyclelora.runs.tracking import Tracker
 from recyclelora.sweeps.bookkeeping import bookkeeping
 from recyclelora.sweeps.display import Board
@@ -29,7 +27,7 @@ from recyclelora.sweeps.driver import wait_for_others
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.trial import Progress
 from tests.test_delivery import JOB, leave, record_of
-from tests.test_tracking import answers, reserved_port
+from tests.test_tracking import reserved_port, serving
 from tests.tiny_config import TINY
 
 
@@ -274,19 +272,8 @@ def test_who_was_replaced_writes_nothing_more(sides: tuple[Side, Side], monkeypa
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    (tmp_path / "store").mkdir()
-    with reserved_port() as port:
-        words = server_command(f"sqlite:///{tmp_path}/store/mlflow.db", tmp_path / "store", "127.0.0.1", port)
-        with open(tmp_path / "server.log", "w") as log:
-            process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path / "store")
-        try:
-            while not answers(port):
-                assert process.poll() is None
-                time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    with reserved_port() as port, serving(tmp_path, port):
+        yield f"http://127.0.0.1:{port}"
 
 
 SPACE = "base: config.yaml\nmethod: grid\nseeds: [0, 1, 2, 3]\nparameters:\n  training.lr: {values: [1e-3]}\n"

@@ -3,7 +3,6 @@ same command goes on."""
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,10 +13,9 @@ import pytest
 
 from recyclelora.cli import BAD_INPUT, SOME_FAILED, main
 from recyclelora.documents import dump
-from recyclelora.runs.mlflow_urls import command as server_command
 from recyclelora.runs.tracking import Tracker
 from tests.test_driver import Sweep
-from tests.test_tracking import answers, reserved_port
+from tests.test_tracking import reserved_port, serving
 from tests.tiny_config import TINY
 
 pytestmark = pytest.mark.slow
@@ -87,15 +85,8 @@ def test_results_that_nobody_can_change_are_one_line(tmp_path: Path, cache: Path
 
 def test_a_server_that_vanishes_is_one_line_without_its_password(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "config.yaml").write_text(dump({**TINY, "training.iterations": 60, "evaluation.every": 60}))
-    (tmp_path / "store").mkdir()
     with reserved_port() as port:
-        words = server_command(f"sqlite:///{tmp_path}/store/mlflow.db", tmp_path / "store", "127.0.0.1", port)
-        with open(tmp_path / "server.log", "w") as log:
-            server = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, cwd=tmp_path / "store")
-        try:
-            while not answers(port):
-                assert server.poll() is None
-                time.sleep(0.2)
+        with serving(tmp_path, port):
             environment = {**os.environ, "RECYCLELORA_CACHE": str(cache), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
                            "MLFLOW_TRACKING_URI": f"http://ann:{SECRET}@127.0.0.1:{port}"}
             train = subprocess.Popen([sys.executable, "-m", "recyclelora.cli", "train", "config.yaml"], cwd=tmp_path,
@@ -103,9 +94,6 @@ def test_a_server_that_vanishes_is_one_line_without_its_password(tmp_path: Path,
             while not list(tmp_path.glob("results/trials/*/history.jsonl")):
                 assert train.poll() is None
                 time.sleep(0.1)
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
         output, error = train.communicate(timeout=600)
     assert train.returncode == SOME_FAILED, error
     assert error.startswith("recyclelora: the tracking store failed (") and error.count("\n") == 1, error

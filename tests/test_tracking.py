@@ -25,6 +25,7 @@ from sqlalchemy.engine import Engine
 
 from recyclelora.errors import InputError
 from recyclelora.runs import store, tracking
+from recyclelora.runs.mlflow_urls import command as server_command
 from recyclelora.runs.planned_cells import PlannedCell, dump_plan, parse_plan
 from recyclelora.runs.run import DeletedRun
 from recyclelora.runs.tracking import Tracker
@@ -657,6 +658,24 @@ def server(tracker: Tracker, tmp_path: Path) -> Iterator[tuple[int, Path]]:
             yield port, cwd
         finally:
             os.killpg(process.pid, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, port: int) -> Iterator[None]:
+    """An MLflow server on a store of its own in `folder`, which is killed when the block ends."""
+    store = folder / "store"
+    store.mkdir()
+    words = server_command(f"sqlite:///{store}/mlflow.db", store, "127.0.0.1", port)
+    with open(folder / "server.log", "w") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, cwd=store)
+    try:
+        while not answers(port):
+            assert process.poll() is None
+            time.sleep(0.2)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def answers(port: int) -> bool:

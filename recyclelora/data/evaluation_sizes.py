@@ -15,8 +15,6 @@ from recyclelora.data.labels import Size
 from recyclelora.data.sets import BY_DOMAIN
 from recyclelora.errors import InputError
 
-PROTOCOLS = ("full", "half", "full-1024")
-
 
 def size_of(size: Size | str | None, domain: str) -> Size | None:
     """The (height, width) that images of a domain are fitted inside; None: they stay as they are. `size` is one for all

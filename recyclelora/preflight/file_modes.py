@@ -1,17 +1,16 @@
 """No secret can be read by others, and nobody else can change results or weights."""
 
-import os
 from pathlib import Path
 from stat import S_IMODE, S_ISVTX, S_IWOTH
 
 from recyclelora.preflight.finding import Answer, Check, Faults, Question
+from recyclelora.preflight.ray_token import token_file
 
 
 def measure(asked: Question) -> Answer:
     """Path -> mode, of what is there."""
-    token = os.environ.get("RAY_AUTH_TOKEN_PATH") or str(Path.home() / ".ray" / "auth_token")
     results, cache = asked.paths.results, asked.paths.cache
-    return {"secret": _modes(Path(token)), "own": _modes(results, results / "mlflow.db", cache, cache / "weights")}
+    return {"secret": _modes(token_file()), "own": _modes(results, results / "mlflow.db", cache, cache / "weights")}
 
 
 def _modes(*paths: Path) -> dict[str, int]:

@@ -7,11 +7,15 @@ from pathlib import Path
 from recyclelora.preflight.finding import Answer, Check, Faults, Question
 
 
+def token_file() -> Path:
+    """Where Ray looks for the token, unless the environment holds the token itself."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+
+
 def measure(asked: Question) -> Answer:
     """`mode`: RAY_AUTH_MODE; `file`: a token file that is there, though perhaps not used; `unread`: why the one that
     RAY_AUTH_TOKEN_PATH names cannot be read."""
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH", "")
-    file = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    named, file = os.environ.get("RAY_AUTH_TOKEN_PATH", ""), token_file()
     unread = ""
     try:
         if not file.read_text().strip():

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from recyclelora.errors import Outage
 from recyclelora.runs.leases import Holder, Leases, Unshared
-from recyclelora.runs.tracking import PlannedCell, Tracker
+from recyclelora.runs.tracking import Tracker
 from recyclelora.sweeps.display import Board, Display
-from recyclelora.sweeps.jobs import Job
+from recyclelora.sweeps.jobs import Job, failed
 from recyclelora.trials import analysis_files
 from recyclelora.trials.analysis_files import read_analysis, series_of
 from recyclelora.trials.delivery import other_trial, undelivered
@@ -78,8 +78,7 @@ class Bookkeeper:
                 record.outcome == "failed" and job.fingerprint in self.former):
             return False
         if self.parent is not None:
-            cell = PlannedCell(job.cell, int(job.tags["seed"]), job.fingerprint, job.knobs)
-            self.tracker.adopt(self.parent, job.tags["sweep"], [cell])
+            self.tracker.adopt(self.parent, job.tags["sweep"], [job.planned])
         if record.outcome == "finished":
             self.board.already += 1
         else:
@@ -162,11 +161,11 @@ class Bookkeeper:
     def _checked(self, job: Job, record: Record, folder: Path) -> Record:
         """The record, or a failure with its reason where nothing may be booked: it is that of another trial, or what a
         finished one leaves is not here."""
-        reason = other_trial(job.expected, {**record.tags, "fingerprint": record.fingerprint})
-        if not reason and record.outcome == "finished":
-            reason = self._wait_for_files(record, folder)
-        return record if not reason else Record(fingerprint=job.fingerprint, config=job.config, outcome="failed",
-                                                tags=job.tags, reason=reason, iteration=record.iteration)
+        if wrong := other_trial(job.expected, {**record.tags, "fingerprint": record.fingerprint}):
+            return failed(job, Failure("bad input", wrong), iteration=record.iteration)
+        if record.outcome == "finished" and (missing := self._wait_for_files(record, folder)):
+            return failed(job, Failure("disk", missing), iteration=record.iteration)
+        return record
 
     def _wait_for_files(self, record: Record, folder: Path) -> str:
         """What is missing after `patience` seconds: a network file system shows files of other nodes later, and looks

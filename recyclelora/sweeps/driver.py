@@ -12,7 +12,7 @@ from rich.console import Console
 
 from recyclelora.errors import InputError
 from recyclelora.runs.leases import Leases, Unshared
-from recyclelora.runs.tracking import PlannedCell, Tracker
+from recyclelora.runs.tracking import Tracker
 from recyclelora.settings import Settings
 from recyclelora.spaces.design import Knobs, label_of
 from recyclelora.spaces.space import Space, cells_of
@@ -75,8 +75,7 @@ def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, *,
             console.print(f"{space.sweep_name}: {len(every) - len(jobs)} of {len(every)} trials are beyond its budget",
                           highlight=False)
         jobs = [job for job in jobs if not only or job.cell in only]
-        cells = [PlannedCell(job.cell, int(job.tags["seed"]), job.fingerprint, job.knobs)
-                 for job in (*jobs, *unseen(every, jobs))]
+        cells = [job.planned for job in (*jobs, *unseen(every, jobs))]
         parent = tracker.sweep_run(space.sweep_name, cells, method=space.method, space=space.document.text,
                                    objective=space.metric, goal=space.goal, statement=dump_statement(space.statement),
                                    file=space.path.resolve())

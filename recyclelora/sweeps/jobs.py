@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from recyclelora.documents import Plain
+from recyclelora.runs.planned_cells import PlannedCell
 from recyclelora.spaces.space import Knobs
 from recyclelora.trials.failures import Failure
 from recyclelora.trials.paths import Paths
@@ -26,6 +27,11 @@ class Job(NamedTuple):
     def expected(self) -> dict[str, str]:
         """The tags of the trial, its fingerprint among them: what whoever runs it must find there too."""
         return {**self.tags, "fingerprint": self.fingerprint}
+
+    @property
+    def planned(self) -> PlannedCell:
+        """Its place in the plan of a sweep."""
+        return PlannedCell(self.cell, int(self.tags["seed"]), self.fingerprint, self.knobs)
 
 
 class Part(NamedTuple):

@@ -94,7 +94,10 @@ def _work(config: dict[str, Any], paths: tuple[Any, ...], trial: RunTrial, gate:
     started, limit = time.monotonic(), _seconds(job, "time_limit", 3600)
 
     def report(progress: Progress) -> None:
-        watch.heard() if progress.done < progress.total else watch.rest()  # the last evaluation reports nothing
+        if progress.done == progress.total:
+            watch.rest()  # the last evaluation reports nothing
+        else:
+            watch.heard()
         if limit and time.monotonic() - started > limit and progress.done < progress.total:
             raise TooLong(f"at iteration {progress.done} of {progress.total} after more than resources.time_limit "
                           f"({limit / 3600:g} h)")

@@ -6,7 +6,7 @@ import re
 import traceback
 from typing import NamedTuple
 
-from recyclelora.errors import InputError, reason_of
+from recyclelora.errors import InputError, is_of_store, reason_of
 
 
 class Kind(NamedTuple):
@@ -40,7 +40,6 @@ _MEMORY = re.compile(r"\b(OutOfMemoryError|MemoryError|CUBLAS_STATUS_ALLOC_FAILE
                      r"running low on memory|DefaultCPUAllocator: can't allocate memory")
 _LOST = re.compile(r"\b(ActorDiedError|ActorUnavailableError|NodeDiedError|WorkerCrashedError|ObjectLostError|"
                    r"OwnerDiedError|LocalRayletDiedError|RaySystemError|RpcError)\b")
-_STORE = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")
 _TRANSIENT = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE,
               errno.ENFILE, errno.EROFS, errno.EACCES, errno.ENOENT}
 
@@ -74,7 +73,7 @@ def kind_of(error: BaseException) -> str:
             return "too long"
         if isinstance(each, MemoryError) or _MEMORY.search(f"{type(each).__name__}: {each}"):
             return "out of memory"
-        if type(each).__module__.partition(".")[0] in _STORE:
+        if is_of_store(each):
             return "store"
         if isinstance(each, OSError) and each.errno in _TRANSIENT:
             return "disk"

@@ -32,12 +32,12 @@ def run(given: argparse.Namespace) -> int:
     for name in names_of(tracker, given.sweeps):
         planned, records = tracker.plan(name), tracker.records(name)
         outcomes = [record.outcome for record in records]
-        kinds = Counter(record.tags.get(TAG, "unknown") for record in records if record.outcome == "failed")
-        failed += [(name, record) for record in records if record.outcome == "failed"]
+        failures = [record for record in records if record.outcome == "failed"]
+        failed += [(name, record) for record in failures]
         total = max(len(planned), len(records))
         rows.append({"sweep": name, "trials": total, "finished": outcomes.count("finished"),
-                     "pruned": outcomes.count("pruned"), "failed": outcomes.count("failed"),
-                     "failures": dict(kinds),
+                     "pruned": outcomes.count("pruned"), "failed": len(failures),
+                     "failures": Counter(record.tags.get(TAG, "unknown") for record in failures),
                      "left": total - len(records) if planned else None})  # a search has no plan to subtract from
     if given.json:
         print(json.dumps(rows, indent=1))

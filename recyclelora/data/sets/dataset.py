@@ -9,6 +9,8 @@ from recyclelora.data.labels import LabelSpace, Size
 from recyclelora.data.many_files import Progress
 from recyclelora.data.pairs import LabelFormat, Pair, pair_up
 
+PROTOCOLS = ("full", "half", "full-1024")  # of publications; see `evaluation_sizes`
+UNSCORED = dict.fromkeys(PROTOCOLS)  # for `tested_at` of a set that no publication scores: its images as they are
 Splits = Mapping[str, int | None]  # split -> its official number of images, None where no source was found for one
 
 

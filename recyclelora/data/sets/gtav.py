@@ -6,7 +6,7 @@ from recyclelora.data.folders import find_files
 from recyclelora.data.labels import CITYSCAPES19, IGNORE
 from recyclelora.data.pairs import TRAIN_IDS, LabelFormat
 from recyclelora.data.sets.cityscapes import RAW_TO_TRAIN
-from recyclelora.data.sets.dataset import DataSet, Listing, pair_with
+from recyclelora.data.sets.dataset import UNSCORED, DataSet, Listing, pair_with
 
 # 34 is the licence plate, which Cityscapes counts as -1 and draws into no label file. Some labels are said to differ
 # from their images in size: they are resized, in effect what the pipelines do that scale image and label each by itself
@@ -29,7 +29,7 @@ GTAV = DataSet(
     layout="gtav/images/00001.png ..., gtav/labels/00001.png ... (palette PNGs, or 00001_labelTrainIds.png)",
     archives=("[01][0-9]_images*", "[01][0-9]_labels*", "*[Gg][Tt][Aa]*"),
     size=(1052, 1914),
-    tested_at=dict.fromkeys(("full", "half", "full-1024")),
+    tested_at=UNSCORED,
     licence="research and education",
     reference="Richter et al., ECCV 2016",
     held_out=True,

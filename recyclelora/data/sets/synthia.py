@@ -5,7 +5,7 @@ from pathlib import Path
 from recyclelora.data.folders import find_files, first_folder
 from recyclelora.data.labels import CITYSCAPES19, IGNORE
 from recyclelora.data.pairs import TRAIN_IDS, LabelFormat
-from recyclelora.data.sets.dataset import DataSet, Listing, pair_with
+from recyclelora.data.sets.dataset import UNSCORED, DataSet, Listing, pair_with
 
 RAW_TO_TRAIN = {3: 0, 4: 1, 2: 2, 21: 3, 5: 4, 7: 5, 15: 6, 9: 7, 6: 8, 16: 9, 1: 10, 10: 11, 17: 12, 8: 13, 18: 14,
                 19: 15, 20: 16, 12: 17, 11: 18}  # fmt: skip
@@ -28,7 +28,7 @@ SYNTHIA = DataSet(
     layout="synthia/RGB/0000000.png ..., synthia/GT/LABELS/0000000.png ... (16-bit, or 0000000_labelTrainIds.png)",
     archives=("*RAND_CITYSCAPES*", "*[Ss][Yy][Nn][Tt][Hh][Ii][Aa]*"),
     size=(760, 1280),
-    tested_at=dict.fromkeys(("full", "half", "full-1024")),
+    tested_at=UNSCORED,
     licence="CC BY-NC-SA 3.0",
     reference="Ros et al., CVPR 2016",
     held_out=True,

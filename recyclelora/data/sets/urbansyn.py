@@ -5,7 +5,7 @@ from pathlib import Path
 from recyclelora.data.folders import find_files
 from recyclelora.data.labels import CITYSCAPES19, IGNORE
 from recyclelora.data.pairs import TRAIN_IDS, pair_up
-from recyclelora.data.sets.dataset import DataSet, Listing
+from recyclelora.data.sets.dataset import UNSCORED, DataSet, Listing
 
 STORED = TRAIN_IDS._replace(ids={**TRAIN_IDS.ids, 19: IGNORE})  # 19: unlabelled
 
@@ -30,7 +30,7 @@ URBANSYN = DataSet(
     layout="urbansyn/rgb/rgb_0001.png ..., urbansyn/ss/ss_0001.png ... (or the same stem in both)",
     archives=("*[Uu]rban[Ss]yn*", "rgb.zip", "ss.zip"),
     size=(1024, 2048),
-    tested_at=dict.fromkeys(("full", "half", "full-1024")),
+    tested_at=UNSCORED,
     licence="CC BY-SA 4.0",
     reference="Gomez et al., arXiv 2312.12176",
     held_out=True,
