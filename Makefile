@@ -77,5 +77,5 @@ lint: $(READY)
 	$(BIN)/mypy
 
 check: lint
-	$(BIN)/python -m pytest -q -m "not machines" -n $(WORKERS) --dist worksteal
-	$(BIN)/python -m pytest -q -m machines
+	$(BIN)/python -m pytest -q -m "not alone" -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -q -m alone

@@ -9,7 +9,7 @@ import pytest
 
 from tests.measure_full_size import IMAGE, Measured, apart, report
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]  # up to 18 GiB: beside it the kernel ends workers of other tests
 MEMORY_GIB = 24
 HEAD = 20_565_204  # Mask2Former at the paper's size on maps 1024 wide, 19 classes
 

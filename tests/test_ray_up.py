@@ -15,7 +15,7 @@ from recyclelora.writing import write_text
 from tests.conftest import REPO
 from tests.machines import NETWORK, lacking, shared_folder, two_machines
 
-pytestmark = [pytest.mark.slow, pytest.mark.machines]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 WHY_NOT = lacking("sshd", "ssh", "ssh-keygen", "rsync", "pgrep")
 
 PROFILE = """\

@@ -19,7 +19,7 @@ from tests.machines import shared_folder
 from tests.slurm_centre import Centre, lacking, slurm_centre
 from tests.tiny_config import TINY
 
-pytestmark = [pytest.mark.slow, pytest.mark.machines]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 WHY_NOT = lacking()
 needs_slurm = pytest.mark.skipif(bool(WHY_NOT), reason=f"no Slurm here: {WHY_NOT}")
 
