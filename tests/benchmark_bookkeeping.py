@@ -23,6 +23,7 @@ from recyclelora.runs.tracking import Tracker
 from recyclelora.sweeps.bookkeeping import bookkeeping
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job
+from recyclelora.sweeps.options import Options
 from recyclelora.sweeps.preflight import examine, question_of
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
@@ -42,7 +43,7 @@ def main() -> None:
         jobs = [job_of(f"{tracker._owner[:8]}{seed}", flatten(config), seed) for seed, config in enumerate(configs)]
         whole = TRIALS * SECONDS / SIDE_BY_SIDE
         with timed("checks before the first trial", whole):
-            with probing(question_of(configs, jobs, paths, uri, None)) as asked:
+            with probing(question_of(configs, jobs, paths, Options(store=uri))) as asked:
                 examine(asked)
         for job in jobs:
             leave(record_of(job), paths.trial(job.fingerprint))

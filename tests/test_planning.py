@@ -13,6 +13,7 @@ from recyclelora.spaces.space import Space, expand
 from recyclelora.spaces.space_file import read_space
 from recyclelora.sweeps import driver, planning
 from recyclelora.sweeps.jobs import Part
+from recyclelora.sweeps.options import Options
 from recyclelora.trials.paths import Paths
 from tests.tiny_config import TINY
 
@@ -104,4 +105,4 @@ def test_shares_of_a_design_are_its_trials_once_each(tmp_path: Path, paths: Path
     assert Counter(job.fingerprint for share in shares for job in share) == Counter(job.fingerprint for job in jobs)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     with pytest.raises(InputError, match="a search goes by what it has seen"):
-        driver.run_sweep(replace(space, method="tpe"), paths, None, None, part=Part(1, 2))  # type: ignore[arg-type]
+        driver.run_sweep(replace(space, method="tpe"), paths, None, None, Options(part=Part(1, 2)))  # type: ignore[arg-type]

@@ -21,7 +21,8 @@ from recyclelora.sweeps import ray_tune
 from recyclelora.sweeps.bookkeeping import Bookkeeper, bookkeeping, closing_runs
 from recyclelora.sweeps.cluster import Share, cluster, share_of
 from recyclelora.sweeps.display import Board
-from recyclelora.sweeps.jobs import Job, Part
+from recyclelora.sweeps.jobs import Job
+from recyclelora.sweeps.options import Options
 from recyclelora.sweeps.optuna_search import importances
 from recyclelora.sweeps.planning import check_starts, plan, prepare, unseen, within_budget
 from recyclelora.sweeps.preflight import checked, question_of
@@ -58,44 +59,42 @@ def baseline_alone(space: Space, seeds: int | None) -> Space:
                    statement=Statement(claim=f"The noise of {label} over seeds.", at=space.at, design="cells"))
 
 
-def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, *, address: str | None = None,
-              store: str | None = None, retries: int = 2, only: Sequence[str] = (), part: Part | None = None,
-              slots: int | None = None) -> Counts:
-    """Run what no store holds yet; safe to kill and call again. `address` is that of a Ray cluster, `store` that of the
-    tracking store, None for the one in the results folder. `only` names the cells that are run now, and `part` the
-    share of the trials; the others stay planned. `slots` limits the trials side by side (see `share_of`). Raises
-    KeyboardInterrupt when interrupted, with all runs closed and everything in place to go on. Raises InputError."""
-    if part and space.method == "tpe":
+def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, options: Options | None = None) -> Counts:
+    """Run what no store holds yet; safe to kill and call again. Trials that the options leave out stay planned.
+    Raises KeyboardInterrupt when interrupted, with all runs closed and everything in place to go on. Raises
+    InputError."""
+    options = options or Options()
+    if options.part and space.method == "tpe":
         raise InputError(f"{space.path}: a search goes by what it has seen, and cannot be run in parts; "
                          "leave out --part")
     every = plan(space, paths)
     with closing_runs(tracker), tracker.leasing() as leases:
-        jobs = within_budget(space, every, paths, address, slots)
+        jobs = within_budget(space, every, paths, options.address, options.slots)
         if len(jobs) < len(every):
             console.print(f"{space.sweep_name}: {len(every) - len(jobs)} of {len(every)} trials are beyond its budget",
                           highlight=False)
-        jobs = [job for job in jobs if not only or job.cell in only]
+        jobs = [job for job in jobs if not options.only or job.cell in options.only]
         cells = [job.planned for job in (*jobs, *unseen(every, jobs))]
         parent = tracker.sweep_run(space.sweep_name, cells, method=space.method, space=space.document.text,
                                    objective=space.metric, goal=space.goal, statement=dump_statement(space.statement),
                                    file=space.path.resolve())
         if space.method == "tpe":
-            return _search(space, paths, tracker, leases, console, parent, address, store, retries, slots)
-        jobs = part.of(jobs) if part else jobs
+            return _search(space, paths, tracker, leases, console, parent, options)
+        jobs = options.part.of(jobs) if options.part else jobs
         done = tracker.finished([job.fingerprint for job in jobs])
         left = [job for job in jobs if not _settled(done.get(job.fingerprint), space)]
         check_starts(space, left, paths)
         board = Board(space.sweep_name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
         if left:
             with (bookkeeping(tracker, parent, paths, board, console, leases=leases) as keeper,
-                  cluster(address) as resources):
-                share = _share(resources, left, slots, address)
+                  cluster(options.address) as resources):
+                share = _share(resources, left, options)
                 configs = [Settings(dict(job.config)).resolve() for job in left]
-                asked = question_of(configs, left, paths, store, address, share.gpus)
+                asked = question_of(configs, left, paths, options, share.gpus)
                 with checked(asked, console) as gate:
                     while left:
                         ray_tune.run_design(left, keeper, paths, share, space=space, name=space.sweep_name,
-                                            retries=retries, gate=gate)
+                                            retries=options.retries, gate=gate)
                         left = wait_for_others(keeper, console)
         tracker.close_sweep(parent, complete=not board.failed)
         return _count(board)
@@ -121,7 +120,7 @@ def wait_for_others(keeper: Bookkeeper, console: Console, pause: float = 5.0) ->
 
 
 def _search(space: Space, paths: Paths, tracker: Tracker, leases: Leases | Unshared, console: Console, parent: str,
-            address: str | None, store: str | None, retries: int, slots: int | None) -> Counts:
+            options: Options) -> Counts:
     before = tracker.records(space.sweep_name)
     known = {record.fingerprint: record for record in before}
     missing = max(0, (space.run_cap or 0) - len(before))
@@ -134,14 +133,15 @@ def _search(space: Space, paths: Paths, tracker: Tracker, leases: Leases | Unsha
     study = paths.results / "studies" / f"{space.sweep_name}.journal"
     if missing:
         with (bookkeeping(tracker, parent, paths, board, console, leases=leases) as keeper,
-              cluster(address) as resources):
+              cluster(options.address) as resources):
             config = space.settings.resolve()  # resources are no knob of a search
-            share = share_of(resources, config.resources.cpus, config.resources.gpus, slots, joined=address is not None)
+            share = share_of(resources, config.resources.cpus, config.resources.gpus, options.slots,
+                             joined=options.address is not None)
             first = prepare(space, {}, "", space.seeds[0], paths)
-            asked = question_of([config], [first], paths, store, address, share.gpus)
+            asked = question_of([config], [first], paths, options, share.gpus)
             with checked(asked, console) as gate:
                 ray_tune.run_search(propose, missing, keeper, paths, share, space=space, name=space.name, study=study,
-                                    retries=retries, gate=gate)
+                                    retries=options.retries, gate=gate)
             if keeper.elsewhere:
                 console.print(f"{len(keeper.elsewhere)} of the points proposed are run by another driver; left to it",
                               style="yellow", highlight=False)
@@ -163,11 +163,11 @@ def _settled(record: Record | None, space: Space) -> bool:
     return record.outcome == "finished" or (record.outcome == "pruned" and space.asha is not None)
 
 
-def _share(resources: dict[str, float], jobs: Sequence[Job], slots: int | None, address: str | None) -> Share:
+def _share(resources: dict[str, float], jobs: Sequence[Job], options: Options) -> Share:
     def most(key: str) -> float:
         return max(float(job.config[f"resources.{key}"]) for job in jobs)  # type: ignore[arg-type]
 
-    return share_of(resources, most("cpus"), most("gpus"), slots, joined=address is not None)
+    return share_of(resources, most("cpus"), most("gpus"), options.slots, joined=options.address is not None)
 
 
 def _count(board: Board) -> Counts:

@@ -19,6 +19,7 @@ from recyclelora.preflight.finding import Answers, Expected, Finding, Need, Ques
 from recyclelora.preflight.shared_folder import probing
 from recyclelora.runs.redaction import redact
 from recyclelora.sweeps.jobs import Job
+from recyclelora.sweeps.options import Options
 from recyclelora.trials.paths import Paths
 
 PATIENCE = 120.0  # seconds: a node with a cold disk imports torch in a minute
@@ -52,15 +53,16 @@ class Gate(NamedTuple):
         return None
 
 
-def question_of(configs: Sequence[Config], jobs: Sequence[Job], paths: Paths, store: str | None, address: str | None,
+def question_of(configs: Sequence[Config], jobs: Sequence[Job], paths: Paths, options: Options,
                 gpus: float = 0.0) -> Question:
-    """What is asked before these trials, one of `jobs` for each weights file and data set. `store`: the address of the
-    MLflow server, or None; `address`: of the cluster, or None. `gpus`: what a trial gets."""
+    """What is asked before these trials, one of `jobs` for each weights file and data set. `gpus`: what a trial
+    gets."""
     kinds = {(job.tags["weights_sha256"], job.tags["data_fingerprint"]): Expected(dict(job.config), job.expected)
              for job in jobs}
     need = largest_of(configs) if configs else Need()
     return Question(paths, tuple(kinds.values()), Need(need.memory, need.disk, gpus),
-                    redact(store) if store else "", cluster=redact(address) if address else "")
+                    redact(options.store) if options.store else "",
+                    cluster=redact(options.address) if options.address else "")
 
 
 @contextmanager

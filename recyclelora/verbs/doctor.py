@@ -45,11 +45,11 @@ def _examine(given: argparse.Namespace) -> tuple[list[Any], int]:
     from recyclelora.preflight.finding import Finding
     from recyclelora.preflight.shared_folder import probing
     from recyclelora.sweeps.cluster import cluster
+    from recyclelora.sweeps.options import Options
     from recyclelora.sweeps.preflight import HERE, examine, question_of, working_nodes
     from recyclelora.verbs.console import paths_of
 
-    paths, address, store = (paths_of(given), given.environment["RAY_ADDRESS"],
-                             given.environment["MLFLOW_TRACKING_URI"])
+    paths, address = paths_of(given), given.environment["RAY_ADDRESS"]
     found = list[Finding]()
     try:
         configs, jobs = _trials(given, paths) if given.space else ([], [])
@@ -64,7 +64,7 @@ def _examine(given: argparse.Namespace) -> tuple[list[Any], int]:
             except (InputError, Outage) as error:
                 joined = None
                 found.append(Finding("cluster", HERE, str(error)))
-        asked = question_of(configs, jobs, paths, store, joined)
+        asked = question_of(configs, jobs, paths, Options(joined, given.environment["MLFLOW_TRACKING_URI"]))
         try:
             asked = held.enter_context(probing(asked))
         except OSError as error:

@@ -20,6 +20,7 @@ def run(given: argparse.Namespace) -> int:
     from recyclelora.settings import parse_overrides
     from recyclelora.spaces.space_file import read_space
     from recyclelora.sweeps import driver
+    from recyclelora.sweeps.options import Options
     from recyclelora.tables.cells import group
     from recyclelora.verbs.console import CONSOLE, paths_of
     from recyclelora.verbs.progress import hash_data
@@ -31,8 +32,8 @@ def run(given: argparse.Namespace) -> int:
     with alone_in(paths.results):
         tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
         hash_data(configs_of(space), paths)
-        counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
-                                  store=given.environment["MLFLOW_TRACKING_URI"])
+        counts = driver.run_sweep(space, paths, tracker, CONSOLE, Options(
+            given.environment["RAY_ADDRESS"], given.environment["MLFLOW_TRACKING_URI"]))
     cells = group(space.sweep_name, tracker.plan(space.sweep_name), tracker.records(space.sweep_name))
     print_noise(space, cells)
     return 1 if counts.failed or counts.left else 0

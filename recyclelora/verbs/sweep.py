@@ -28,6 +28,7 @@ def run(given: argparse.Namespace) -> int:
     from recyclelora.spaces.space_file import read_space
     from recyclelora.sweeps import driver
     from recyclelora.sweeps.jobs import Part
+    from recyclelora.sweeps.options import Options
     from recyclelora.verbs.console import CONSOLE, paths_of
     from recyclelora.verbs.progress import hash_data
     from recyclelora.verbs.sweep_tables import write_tables
@@ -42,9 +43,9 @@ def run(given: argparse.Namespace) -> int:
     with alone_in(paths.results):
         tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
         hash_data(configs_of(space), paths)
-        counts = driver.run_sweep(space, paths, tracker, CONSOLE, address=given.environment["RAY_ADDRESS"],
-                                  store=given.environment["MLFLOW_TRACKING_URI"], retries=given.retries, only=only,
-                                  part=share, slots=given.slots)
+        counts = driver.run_sweep(space, paths, tracker, CONSOLE, Options(
+            given.environment["RAY_ADDRESS"], given.environment["MLFLOW_TRACKING_URI"], given.retries, only, share,
+            given.slots))
         if share is None:  # a share alone makes no table
             write_tables(tracker, space.sweep_name, paths)
     if share is None:
