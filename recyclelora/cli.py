@@ -28,7 +28,8 @@ EPILOG = """\
 exit codes: 0 done; 1 some trials failed, some files are faulty, or a cluster, store or disk failed; 2 bad input;
 130 interrupted (run the same command to go on)
 environment: DATA_ROOT (folder of the data sets), MLFLOW_TRACKING_URI (an MLflow server), RAY_ADDRESS (a running Ray
-cluster), RECYCLELORA_CACHE (pretrained weights and factorisations; default RESULTS/cache)"""
+cluster), RECYCLELORA_CACHE (pretrained weights and factorisations; default RESULTS/cache), RECYCLELORA_NOTIFY (a
+webhook that hears when a sweep ends, fails or stalls)"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     given = parse(arguments)
     given.environment = {name: os.environ.get(name) or None for name in
-                         ("DATA_ROOT", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "RECYCLELORA_CACHE")}
+                         ("DATA_ROOT", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "RECYCLELORA_CACHE", "RECYCLELORA_NOTIFY")}
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin where cores are shared: 34 s for 3 s of QR
     try:
         return load_verb(given.verb).run(given)

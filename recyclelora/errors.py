@@ -1,5 +1,7 @@
 """The exceptions that end in one line: what is wrong with the user's input (exit code 2), and what went away (1)."""
 
+import re
+
 
 class InputError(ValueError):
     """Bad input, said in one line: what is wrong, where (file, line, key), and what would be right.
@@ -30,6 +32,19 @@ _STORE = ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3")
 def is_of_store(error: BaseException) -> bool:
     """Whether an exception is that of a tracking store."""
     return type(error).__module__.partition(".")[0] in _STORE
+
+
+# What MLflow and SQLite say of a server that does not answer, and of a database that another process holds for long.
+_AWAY = re.compile(r"API request to \S+ failed with (timeout )?exception|failed with error code 50[234]|"
+                   r"database is locked")
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an exception says that a tracking store does not answer now, and may do so later."""
+    if not is_of_store(error):
+        return False
+    silent = type(error).__name__ in ("ConnectionError", "ConnectTimeout", "ReadTimeout")
+    return silent or bool(_AWAY.search(str(error)))
 
 
 def reason_of(error: BaseException) -> str:

@@ -27,7 +27,7 @@ def record_of(**given: object) -> Record:
 
 
 def leave(record: Record, folder: Path) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in (*NEEDED, ADAPTER):
         (folder / name).write_text(name)
     (folder / RECORD).write_text(json.dumps(asdict(record)))

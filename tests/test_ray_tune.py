@@ -53,6 +53,13 @@ class Heard:
         self.steps: dict[str, list[int]] = {}
         self.began: Counter[str] = Counter()
         self.retries: list[str] = []
+        self.looks = 0
+
+    def look_around(self) -> None:
+        self.looks += 1
+
+    def ready(self) -> bool:
+        return True
 
     def claim(self, job: Job) -> bool:
         return True

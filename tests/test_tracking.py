@@ -664,7 +664,7 @@ def server(tracker: Tracker, tmp_path: Path) -> Iterator[tuple[int, Path]]:
 def serving(folder: Path, port: int) -> Iterator[None]:
     """An MLflow server on a store of its own in `folder`, which is killed when the block ends."""
     store = folder / "store"
-    store.mkdir()
+    store.mkdir(exist_ok=True)
     words = server_command(f"sqlite:///{store}/mlflow.db", store, "127.0.0.1", port)
     with open(folder / "server.log", "w") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True, cwd=store)

@@ -15,7 +15,8 @@ SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_FLASK_SE
            "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING",
            "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 FILES = ("RAY_AUTH_TOKEN_PATH",)  # that hold a secret
-SUSPECT = re.compile("(TOKEN|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY|API_KEY|CONNECTION_STRING)$", re.IGNORECASE)
+SUSPECT = re.compile("(TOKEN|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY|API_KEY|CONNECTION_STRING|"
+                     "RECYCLELORA_NOTIFY)$", re.IGNORECASE)
 PROXY = re.compile("_PROXY$", re.IGNORECASE)  # an address that may lack its scheme
 TELLING = re.compile("pass|pwd|token|key|secret|sig|auth|cred", re.IGNORECASE)  # names of secret parts of a query
 SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:/+")

@@ -8,6 +8,8 @@ from pathlib import Path
 from recyclelora.errors import InputError
 from recyclelora.writing import Busy, locked, write_text
 
+LOCK = "sweep.lock"
+
 
 def prepare(results: Path) -> str:
     """Make the folder; returns the id kept in it, which marks its runs on a shared server. Raises InputError."""
@@ -34,13 +36,22 @@ def one_at_a_time(results: Path) -> Iterator[None]:
         yield
 
 
+def is_free(results: Path) -> bool:
+    """Whether no sweep and no training is running in a results folder. Raises OSError where that cannot be seen."""
+    try:
+        with locked(results / LOCK, patience=0):
+            return True
+    except Busy:
+        return False
+
+
 @contextmanager
 def alone_in(results: Path) -> Iterator[None]:
     """One sweep or training at a time in a results folder. The lock dies with its process, however that ends. Raises
     InputError at once where another one is running."""
     with ExitStack() as held:
         try:
-            held.enter_context(locked(results / "sweep.lock", patience=0))
+            held.enter_context(locked(results / LOCK, patience=0))
         except OSError as error:
             raise InputError(f"{results}: cannot be written ({error.strerror}); "
                              "choose another with --results") from None

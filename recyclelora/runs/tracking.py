@@ -34,6 +34,9 @@ from recyclelora.writing import whole_file
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # MLflow looks at this when it is imported
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# MLflow's own 7 retries hold a sweep up for four minutes; what a server misses is kept and sent later.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 import mlflow.store.db.utils  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
@@ -83,6 +86,15 @@ class Tracker(Reader):
             except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError, ValueError) as error:
                 raise InputError(_complaint(where, error, given=bool(uri))) from None
         return cls(client, experiment_id, results, owner, where, experiment if uri else "")
+
+    @property
+    def address(self) -> str:
+        """That of the store, without secrets."""
+        return redact(self._uri)
+
+    def ping(self) -> None:
+        """A call of the store that changes nothing; raises what it raises."""
+        self._client.get_experiment(self._experiment_id)
 
     @contextmanager
     def leasing(self) -> Iterator[Leases | Unshared]:

@@ -1,6 +1,7 @@
 """What happens to jobs, written down: in MLflow, and on the board."""
 
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,21 +10,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from recyclelora.errors import Outage
+from recyclelora.errors import Outage, reason_of
 from recyclelora.runs.leases import Holder, Leases, Unshared
 from recyclelora.runs.tracking import Tracker
+from recyclelora.sweeps import control
+from recyclelora.sweeps.books import Books
 from recyclelora.sweeps.display import Board, Display
 from recyclelora.sweeps.jobs import Job, failed
-from recyclelora.trials import analysis_files
-from recyclelora.trials.analysis_files import read_analysis, series_of
+from recyclelora.sweeps.webhook import Webhook
 from recyclelora.trials.delivery import other_trial, undelivered
 from recyclelora.trials.failures import ERROR, TRACE, Failure
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
 from recyclelora.trials.trial import Progress
-
-ARTIFACTS = ("config.yaml", "adapter.safetensors", "head.safetensors", "confusions.safetensors", "panels",
-             *analysis_files.FILES)
 
 SAME = 3  # trials that fail with one traceback: the error is the program's, and not theirs
 
@@ -32,19 +31,33 @@ class Bookkeeper:
     """Hears of every job, and writes it down: in MLflow, and on the board."""
 
     patience = 5.0  # seconds, for files
-    pause = 10.0  # seconds between two calls that log steps of one trial
+    absence = 600.0  # seconds for which the tracking store may not answer while nothing else is left to do
+    silence = 1800.0  # seconds without news of any trial, which are told
 
     def __init__(self, tracker: Tracker, parent: str | None, paths: Paths, board: Board, display: Display,
-                 leases: Leases | Unshared | None = None) -> None:
+                 leases: Leases | Unshared | None = None, webhook: Webhook | None = None) -> None:
         self.tracker, self.parent, self.paths, self.board, self.display = tracker, parent, paths, board, display
-        self.runs: dict[str, str] = {}
-        # By fingerprint: steps that a driver that is killed now would leave to the next one, and when some were written
-        self.unwritten: dict[str, tuple[list[tuple[int, dict[str, float]]], float]] = {}
+        self.books = Books(tracker, parent, paths, self._say)
+        self.webhook = webhook
+        self._looked = 0.0  # when it was last looked whether another terminal asks for something, and ...
+        self._heard: float | None = time.monotonic()  # ... when a trial was last heard of; None: the silence was told
         self.leases: Leases | Unshared = leases or Unshared()
         self.elsewhere: dict[str, Job] = {}  # what other drivers run, by fingerprint
         self.holders: dict[str, Holder] = {}
         self.bugs: Counter[str] = Counter()  # trials by the traceback that ended them
         self.former: set[str] = set()  # those whose failure is older than the lease: it is tried again there
+
+    def ready(self) -> bool:
+        """Whether a trial may start now: the sweep is not paused, and the store answers. Raises Outage where it has
+        not answered for too long, and no trial is running."""
+        self.look_around()
+        if self.board.paused:
+            return False
+        if self.books.answers():
+            return True
+        if not self.board.running:
+            self.books.give_up(self.absence)
+        return False
 
     def claim(self, job: Job) -> bool:
         """Whether this driver is to run the job: no other one is running it, or has finished it meanwhile."""
@@ -53,14 +66,24 @@ class Bookkeeper:
             if job.fingerprint not in self.elsewhere and job.fingerprint in self.tracker.ended([job.fingerprint]):
                 self.former.add(job.fingerprint)
             if str(holder) not in map(str, self.holders.values()):
-                self.display.console.print(f"another driver ({holder}) runs some of these trials, which are left to it",
-                                           style="yellow", highlight=False, markup=False)
+                self._say(f"another driver ({holder}) runs some of these trials, which are left to it")
             self.elsewhere[job.fingerprint], self.holders[job.fingerprint] = job, holder
             return False
         self.elsewhere.pop(job.fingerprint, None)
         if isinstance(self.leases, Leases) and self._settle(job, ("finished",)):
             return False
         return True
+
+    def settle(self) -> None:
+        """Wait until the store has all. Raises Outage where it does not answer for too long."""
+        self.books.settle(self.absence)
+
+    def _say(self, line: str, style: str = "yellow") -> None:
+        self.display.console.print(line, style=style, highlight=False, markup=False)
+
+    def _tell(self, event: str, text: str) -> None:
+        if self.webhook is not None:
+            self.webhook.send(event, text)
 
     def revisit(self) -> list[Job]:
         """The jobs of other drivers that this one may run after all; those that ended elsewhere are booked so."""
@@ -86,52 +109,60 @@ class Bookkeeper:
         self.display.refresh(ended=True)
         return True
 
+    def look_around(self) -> None:
+        """To be called often: the store is asked again if it did not answer, another terminal may have asked for
+        something, and a long silence is told. Looks once a second."""
+        now = time.monotonic()
+        if now - self._looked < 1:
+            return
+        self._looked = now
+        if self.books.away is not None:
+            self.books.write()
+        request = control.asked(self.paths.results, self.board.name)
+        if request == control.STOP:
+            control.take_back(self.paths.results, self.board.name)
+            self._say("another terminal asked for the end of this sweep")
+            os.kill(os.getpid(), signal.SIGTERM)
+        if self.board.paused != (request == control.PAUSE):
+            self.board.paused = request == control.PAUSE
+            self._say("paused: running trials go on to their end, no other one starts; "
+                      f"`recyclelora resume {self.board.name}` lets it go on" if self.board.paused else "goes on")
+        if self.board.running and self._heard is not None and now - self._heard > self.silence:
+            self._heard = None
+            self._say(f"no trial has reported for {self.silence / 60:.0f} min")
+            self._tell("stalled", f"no trial has reported for {self.silence / 60:.0f} min")
+
     def started(self, job: Job) -> None:
-        self.runs[job.fingerprint] = self.tracker.trial_run(job.fingerprint, sweep_run_id=self.parent,
-                                                            config=job.config, tags=job.tags)
+        self._heard = time.monotonic()
+        self.books.open(job)
         self.board.start(job.fingerprint, f"{job.cell}, seed {job.tags['seed']}")
 
     def progressed(self, job: Job, progress: Progress) -> None:
+        self._heard = time.monotonic()
         if not self._ours(job):
             return
-        steps, last = self.unwritten.setdefault(job.fingerprint, ([], 0.0))
-        steps += progress.history
-        if time.monotonic() - last > self.pause:
-            self._write(job.fingerprint)
+        self.books.add(job, progress.history)
         self.board.progress(job.fingerprint, progress.done, progress.total, progress.metrics.get(self.board.metric))
         self.display.refresh()
 
-    def _write(self, fingerprint: str) -> None:
-        """Log the steps that wait. A call of MLflow takes as long for many as for one."""
-        steps, _ = self.unwritten.pop(fingerprint, ([], 0.0))
-        if steps:
-            self.tracker.log_steps(self.runs[fingerprint], steps)
-        self.unwritten[fingerprint] = [], time.monotonic()
-
     def retried(self, job: Job, failure: Failure) -> None:
-        self.display.console.print(f"{job.cell}: trying again from its checkpoint after: {failure.reason} "
-                                   f"({failure.kind})", style="yellow", highlight=False, markup=False)
+        self._say(f"{job.cell}: trying again from its checkpoint after: {failure.reason} ({failure.kind})")
 
     def refused(self, finding: str) -> None:
-        self.display.console.print(finding, style="red", highlight=False, markup=False)
+        self._say(finding, style="red")
 
     def ended(self, job: Job, record: Record) -> None:
+        self._heard = time.monotonic()
         if not self._ours(job):
-            self.runs.pop(job.fingerprint, None)
-            self.unwritten.pop(job.fingerprint, None)
+            self.books.drop(job)
             return
-        folder = self.paths.trial(job.fingerprint)
-        record = self._checked(job, record, folder)
-        artifacts = {name: path for name in ARTIFACTS if (path := folder / name).exists()}
-        found = read_analysis(folder)
-        series = series_of(found) if found else {}
-        self._write(job.fingerprint)
-        del self.unwritten[job.fingerprint]
-        self.tracker.finish(self.runs.pop(job.fingerprint), record, artifacts, series)
+        record = self._checked(job, record, self.paths.trial(job.fingerprint))
+        self.books.close(job, record)
         self.board.end(job.fingerprint, record)
         if record.outcome == "failed":
-            self.display.console.print(f"failed: {job.cell}, seed {job.tags['seed']}: {record.reason}", style="red",
-                                       highlight=False, markup=False)
+            line = f"failed: {job.cell}, seed {job.tags['seed']}: {record.reason}"
+            self._say(line, style="red")
+            self._tell("failed", line)
         self.display.refresh(ended=True)
         self._stop_at_the_same_bug(record)
 
@@ -148,14 +179,17 @@ class Bookkeeper:
 
     def _ours(self, job: Job) -> bool:
         """Whether to write for a job: not where another driver took it over while this one was suspended."""
-        if self.leases.held(job.fingerprint):
+        try:
+            if self.leases.held(job.fingerprint):
+                return True
+        except Exception as error:
+            self.books.missed(error)
             return True
         if job.fingerprint not in self.elsewhere:
             self.elsewhere[job.fingerprint] = job
             self.board.running.pop(job.fingerprint, None)
-            self.display.console.print(f"{job.cell}, seed {job.tags['seed']}: another driver has taken it over, since "
-                                       "this one was away for too long; left to it", style="yellow", highlight=False,
-                                       markup=False)
+            self._say(f"{job.cell}, seed {job.tags['seed']}: another driver has taken it over, since this one was away "
+                      "for too long; left to it")
         return False
 
     def _checked(self, job: Job, record: Record, folder: Path) -> Record:
@@ -182,10 +216,24 @@ class Bookkeeper:
 
 @contextmanager
 def bookkeeping(tracker: Tracker, parent: str | None, paths: Paths, board: Board, console: Console,
-                pause: float = 30.0, leases: Leases | Unshared | None = None) -> Iterator[Bookkeeper]:
-    """A keeper of the books, with the display of the board; `pause` seconds between its lines."""
+                pause: float = 30.0, leases: Leases | Unshared | None = None,
+                notify: str | None = None) -> Iterator[Bookkeeper]:
+    """A keeper of the books, with the display of the board; `pause` seconds between its lines. `notify`: the address of
+    a webhook, which also hears of the end. Raises InputError for an address that is none."""
     with Display(board, console, pause) as display:
-        yield Bookkeeper(tracker, parent, paths, board, display, leases)
+        keeper = Bookkeeper(tracker, parent, paths, board, display, leases)
+        if notify is None:
+            yield keeper
+            return
+        keeper.webhook = webhook = Webhook(notify, board.name, keeper._say)
+        try:
+            yield keeper
+            webhook.send("ended", board.summary())
+        except BaseException as error:
+            webhook.send("stopped", f"{reason_of(error)}; {board.summary()}")
+            raise
+        finally:
+            webhook.close()
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class Board:
     failed: list[tuple[str, str]] = field(default_factory=list)  # cell, reason
     running: dict[str, Running] = field(default_factory=dict)
     best: tuple[float, str] | None = None
+    paused: bool = False
     clock: Callable[[], float] = time.monotonic
     _first: float | None = None  # when the first progress came in: start-up says nothing about speed
     _worked: float = 0.0  # trials' worth of work done in this session since then
@@ -84,7 +85,9 @@ class Board:
         parts += [f"{len(self.running)} running", f"{len(self.failed)} failed", f"{self.left} left"]
         if self.best:
             parts.append(f"best {self.metric} {_number(self.metric, self.best[0])} ({self.best[1]})")
-        if self.left or self.running:
+        if self.paused:
+            parts.append("paused")
+        elif self.left or self.running:
             to_go = self.seconds_to_go()
             parts.append(f"about {clock_text(to_go)} to go" if to_go is not None else "timing ...")
         return " · ".join(parts)

@@ -19,7 +19,9 @@ from recyclelora.spaces.space import Space, cells_of
 from recyclelora.spaces.statement import Statement, dump_statement
 from recyclelora.sweeps import ray_tune
 from recyclelora.sweeps.bookkeeping import Bookkeeper, bookkeeping, closing_runs
+from recyclelora.sweeps.books import reconcile
 from recyclelora.sweeps.cluster import Share, cluster, share_of
+from recyclelora.sweeps.control import running_as
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job
 from recyclelora.sweeps.options import Options
@@ -68,7 +70,9 @@ def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, op
         raise InputError(f"{space.path}: a search goes by what it has seen, and cannot be run in parts; "
                          "leave out --part")
     every = plan(space, paths)
-    with closing_runs(tracker), tracker.leasing() as leases:
+    with closing_runs(tracker), tracker.leasing() as leases, running_as(paths.results, space.sweep_name):
+        if missed := reconcile(tracker, leases, paths.trials):
+            console.print(f"{missed} trials that the store had missed are booked", highlight=False)
         jobs = within_budget(space, every, paths, options.address, options.slots)
         if len(jobs) < len(every):
             console.print(f"{space.sweep_name}: {len(every) - len(jobs)} of {len(every)} trials are beyond its budget",
@@ -86,8 +90,10 @@ def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, op
         check_starts(space, left, paths)
         board = Board(space.sweep_name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
         if left:
-            with (bookkeeping(tracker, parent, paths, board, console, leases=leases) as keeper,
+            with (bookkeeping(tracker, parent, paths, board, console, leases=leases,
+                              notify=options.notify) as keeper,
                   cluster(options.address) as resources):
+                keeper.absence = options.store_wait
                 share = _share(resources, left, options)
                 configs = [Settings(dict(job.config)).resolve() for job in left]
                 asked = question_of(configs, left, paths, options, share.gpus)
@@ -96,6 +102,7 @@ def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, op
                         ray_tune.run_design(left, keeper, paths, share, space=space, name=space.sweep_name,
                                             retries=options.retries, gate=gate)
                         left = wait_for_others(keeper, console)
+                keeper.settle()
         tracker.close_sweep(parent, complete=not board.failed)
         return _count(board)
 
@@ -105,6 +112,7 @@ def wait_for_others(keeper: Bookkeeper, console: Console, pause: float = 5.0) ->
     may run after all, because their driver has died."""
     told = set[str]()
     while keeper.elsewhere:
+        keeper.look_around()
         if free := keeper.revisit():
             return free
         holders = Counter(str(keeper.holders[name]) for name in keeper.elsewhere if name in keeper.holders)
@@ -132,8 +140,10 @@ def _search(space: Space, paths: Paths, tracker: Tracker, leases: Leases | Unsha
 
     study = paths.results / "studies" / f"{space.sweep_name}.journal"
     if missing:
-        with (bookkeeping(tracker, parent, paths, board, console, leases=leases) as keeper,
+        with (bookkeeping(tracker, parent, paths, board, console, leases=leases,
+                              notify=options.notify) as keeper,
               cluster(options.address) as resources):
+            keeper.absence = options.store_wait
             config = space.settings.resolve()  # resources are no knob of a search
             share = share_of(resources, config.resources.cpus, config.resources.gpus, options.slots,
                              joined=options.address is not None)
@@ -142,6 +152,7 @@ def _search(space: Space, paths: Paths, tracker: Tracker, leases: Leases | Unsha
             with checked(asked, console) as gate:
                 ray_tune.run_search(propose, missing, keeper, paths, share, space=space, name=space.name, study=study,
                                     retries=options.retries, gate=gate)
+            keeper.settle()
             if keeper.elsewhere:
                 console.print(f"{len(keeper.elsewhere)} of the points proposed are run by another driver; left to it",
                               style="yellow", highlight=False)

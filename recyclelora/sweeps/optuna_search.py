@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ray.tune.search.optuna import OptunaSearch
 from recyclelora.documents import Plain
 from recyclelora.spaces.space import Knobs, Parameter, Space, suggest
 from recyclelora.sweeps.halt import halting
-from recyclelora.sweeps.jobs import Job, Propose
+from recyclelora.sweeps.jobs import Listener, Propose
 from recyclelora.sweeps.queue import JobQueue, finite, payload_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -26,9 +25,9 @@ class Search(JobQueue):
     """OptunaSearch (TPE, define-by-run), with each proposal resolved to a job. A proposal that has been run before is
     answered from its record and does not count, and so does one that another driver runs."""
 
-    def __init__(self, space: Space, propose: Propose, claim: Callable[[Job], bool], count: int, study: Path,
+    def __init__(self, space: Space, propose: Propose, listener: Listener, count: int, study: Path,
                  name: str) -> None:
-        super().__init__([], claim)
+        super().__init__([], listener)
         self._metric, self._mode = space.metric, space.goal[:3]
         self.space, self.propose, self.left = space, propose, count
         study.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +45,8 @@ class Search(JobQueue):
 
     @halting
     def suggest(self, trial_id: str) -> Any:
+        if self.left and not self.listener.ready():
+            return None
         for attempt in range(30):
             if self.left == 0:
                 return Searcher.FINISHED
@@ -53,7 +54,7 @@ class Search(JobQueue):
             self.optuna.suggest(number)
             job, record = self.propose(dict(self.chosen))
             twin = job.fingerprint in self.running.values()
-            if record is None and not twin and self.claim(job):
+            if record is None and not twin and self.listener.claim(job):
                 self.left -= 1
                 self.numbers[trial_id], self.running[trial_id] = number, job.fingerprint
                 return payload_of(job)

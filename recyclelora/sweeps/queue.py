@@ -1,14 +1,14 @@
 """The queue from which Tune takes the jobs of a design."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from recyclelora.sweeps.halt import halting
-from recyclelora.sweeps.jobs import Job
+from recyclelora.sweeps.jobs import Job, Listener
 
 
 def payload_of(job: Job) -> dict[str, Any]:
@@ -31,15 +31,17 @@ class Unpickled:
 class JobQueue(Unpickled, Searcher):
     """Hands out the jobs of a design in their order, each claimed the moment before it starts."""
 
-    def __init__(self, jobs: list[Job], claim: Callable[[Job], bool]) -> None:
+    def __init__(self, jobs: list[Job], listener: Listener) -> None:
         super().__init__(metric="iteration", mode="max")
-        self.jobs, self.claim = jobs, claim
+        self.jobs, self.listener = jobs, listener
 
     @halting
     def suggest(self, trial_id: str) -> Any:
+        if self.jobs and not self.listener.ready():
+            return None  # Tune asks again, after a second at most
         while self.jobs:
             job = self.jobs.pop(0)
-            if self.claim(job):
+            if self.listener.claim(job):
                 return payload_of(job)
         return Searcher.FINISHED
 

@@ -37,7 +37,7 @@ from recyclelora.writing import write_text
 def run_design(jobs: Sequence[Job], listener: Listener, paths: Paths, share: Share, *, space: Space, name: str,
                retries: int = 2, trial: RunTrial | None = None, gate: Gate | None = None) -> None:
     """Run every job, on nodes that the `gate` lets through. ASHA stops one early only where the space asks for it."""
-    _tune(JobQueue(list(jobs), listener.claim), len(jobs), listener, paths, share, space=space, name=name,
+    _tune(JobQueue(list(jobs), listener), len(jobs), listener, paths, share, space=space, name=name,
           retries=retries, trial=trial or run_flat, gate=gate)
 
 
@@ -46,7 +46,7 @@ def run_search(propose: Propose, count: int, listener: Listener, paths: Paths, s
                gate: Gate | None = None) -> None:
     """Run `count` jobs proposed by TPE. The study lives in the file `study` (Optuna's journal), and goes on from there:
     a point that was under way when the driver died is proposed again first."""
-    searcher = Search(space, propose, listener.claim, count, study, name)
+    searcher = Search(space, propose, listener, count, study, name)
     _tune(searcher, count, listener, paths, share, space=space, name=name, retries=retries, trial=trial or run_flat,
           gate=gate)
 

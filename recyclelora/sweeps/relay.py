@@ -26,6 +26,10 @@ class Relay(Unpickled, tune.Callback):
         self.tries: Counter[tuple[str, str]] = Counter()  # failures of one trial and kind
 
     @halting
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.listener.look_around()
+
+    @halting
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.listener.started(job_in(trial.config))
 

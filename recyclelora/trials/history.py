@@ -5,6 +5,7 @@ from pathlib import Path
 
 from recyclelora.writing import write_text
 
+HISTORY = "history.jsonl"  # in the folder of a trial
 Entry = tuple[int, dict[str, float]]
 
 

@@ -25,7 +25,7 @@ from recyclelora.trials.build import Domains, Identity
 from recyclelora.trials.delivery import RECORD, other_trial, undelivered
 from recyclelora.trials.device import arithmetic_of, choose_device, forget_peak, name_of, peak_memory
 from recyclelora.trials.failures import TAG
-from recyclelora.trials.history import History, read_history
+from recyclelora.trials.history import HISTORY, History, read_history
 from recyclelora.trials.label_mapping import label_tags
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.protocol import protocol, scored_spaces
@@ -69,7 +69,7 @@ def run(config: Config, paths: Paths, report: Report | None = None,
         finished = read_record(folder)
         if finished is not None and _whole(finished, identity, folder):
             if report is not None:  # a driver that was killed may not have heard of it
-                entries = read_history(folder / "history.jsonl")
+                entries = read_history(folder / HISTORY)
                 report(Progress(finished.iteration, finished.iteration, finished.metrics, entries))
             return finished
         check_start(flatten(config), paths.trials)
@@ -132,7 +132,7 @@ def _train(parts: Assembly, folder: Path, fingerprint: str, selector: Selector, 
     weights are averaged, it is the average that is scored, selected, and left in the model."""
     config, segmentor, total = parts.config, parts.segmentor, parts.config.training.iterations
     start = load_checkpoint(folder, segmentor, parts.optimiser, fingerprint=fingerprint, **parts.state)
-    history, started = History(folder / "history.jsonl", start), time.monotonic()
+    history, started = History(folder / HISTORY, start), time.monotonic()
     before = history.newest.get("time/trained", 0.0)
     if start:
         report(Progress(start, total, history.newest, list(history.entries)))

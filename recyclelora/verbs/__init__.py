@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Protocol, cast
 
-NAMES = ("sweep", "train", "evaluate", "predict", "export", "import", "plan", "noise", "status", "tables", "explain",
-         "report", "analyse", "show", "methods", "backbones", "weights", "data", "doctor", "render",
-         "ui")  # in the order of the help
+NAMES = ("sweep", "train", "evaluate", "predict", "export", "import", "plan", "noise", "status", "pause", "resume",
+         "stop", "reconcile", "tables", "explain", "report", "analyse", "show", "methods", "backbones", "weights",
+         "data", "doctor", "render", "ui")  # in the order of the help
 
 
 class Verb(Protocol):

@@ -27,6 +27,11 @@ def add_data_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", type=Path, default=None, help="folder of the data sets [$DATA_ROOT]")
 
 
+def add_store_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store-wait", type=positive, default=600, metavar="SECONDS",
+                        help="how long to wait, when all else is done, for a tracking store that does not answer [600]")
+
+
 def add_overrides(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=f"changes to {what}")
 

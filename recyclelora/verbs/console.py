@@ -35,6 +35,14 @@ def paths_of(given: argparse.Namespace) -> Paths:
                   Path(root).resolve() if root else None)
 
 
+def webhook_of(given: argparse.Namespace) -> str | None:
+    """The address that hears of a sweep. Raises InputError for one that is none."""
+    from recyclelora.sweeps.webhook import check_webhook
+
+    address = given.environment["RECYCLELORA_NOTIFY"]
+    return check_webhook(address) if address else None
+
+
 def open_existing(given: argparse.Namespace) -> Any:
     """The tracker on existing runs. Raises InputError where there are none."""
     paths, uri = paths_of(given), given.environment["MLFLOW_TRACKING_URI"]

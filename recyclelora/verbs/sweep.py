@@ -2,7 +2,7 @@
 
 import argparse
 
-from recyclelora.verbs.arguments import add_cells, add_data_root, add_results, add_space, part, positive
+from recyclelora.verbs.arguments import add_cells, add_data_root, add_results, add_space, add_store_wait, part, positive
 
 HELP = "run the missing trials of a space or an experiment, then print its table"
 
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print what would run, and run nothing")
     parser.add_argument("--retries", type=int, default=2, choices=range(11), metavar="N",
                         help="how often a crashed trial is tried again [2]")
+    add_store_wait(parser)
     add_results(parser)
     add_data_root(parser)
 
@@ -29,12 +30,12 @@ def run(given: argparse.Namespace) -> int:
     from recyclelora.sweeps import driver
     from recyclelora.sweeps.jobs import Part
     from recyclelora.sweeps.options import Options
-    from recyclelora.verbs.console import CONSOLE, paths_of
+    from recyclelora.verbs.console import CONSOLE, paths_of, webhook_of
     from recyclelora.verbs.progress import hash_data
     from recyclelora.verbs.sweep_tables import write_tables
     from recyclelora.verbs.trial_lists import check_cells, configs_of, print_trials, with_command
 
-    paths = paths_of(given)
+    paths, notify = paths_of(given), webhook_of(given)
     space = with_command(read_space(given.space, parse_overrides(given.overrides), given.at), given)
     only = check_cells(space, given.cell)
     share = Part(*given.part) if given.part else None
@@ -45,7 +46,7 @@ def run(given: argparse.Namespace) -> int:
         hash_data(configs_of(space), paths)
         counts = driver.run_sweep(space, paths, tracker, CONSOLE, Options(
             given.environment["RAY_ADDRESS"], given.environment["MLFLOW_TRACKING_URI"], given.retries, only, share,
-            given.slots))
+            given.slots, notify, given.store_wait))
         if share is None:  # a share alone makes no table
             write_tables(tracker, space.sweep_name, paths)
     if share is None:

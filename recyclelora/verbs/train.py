@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from recyclelora.verbs.arguments import add_data_root, add_overrides, add_results
+from recyclelora.verbs.arguments import add_data_root, add_overrides, add_results, add_store_wait
 
 HELP = "train and evaluate one config, without Ray"
 
@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, help="a YAML file of settings, such as experiments/bases/scenes.yaml")
     add_overrides(parser, "the config")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved config, and run nothing")
+    add_store_wait(parser)
     add_results(parser)
     add_data_root(parser)
 
@@ -44,11 +45,13 @@ def run(given: argparse.Namespace) -> int:
         board = Board(given.config.stem, "miou/source", 1)
         with (closing_runs(tracker), tracker.leasing() as leases,
               bookkeeping(tracker, None, paths, board, CONSOLE, pause=10, leases=leases) as keeper):
+            keeper.absence = given.store_wait
             if holder := leases.claim(job.fingerprint):
                 raise Outage(f"another driver ({holder}) runs this trial; wait for it")
             keeper.started(job)
             record = trial.run(config, paths, lambda progress: keeper.progressed(job, progress))
             keeper.ended(job, record)
+            keeper.settle()
     if record.outcome == "failed":
         CONSOLE.print(f"failed: {record.reason}", style="red", highlight=False)
         return 1
