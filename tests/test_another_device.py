@@ -42,7 +42,7 @@ def run_on(device: torch.device, config: Config, folder: Path, cache: Path, monk
      "evaluation__flip": True},
     {"adapter__init": "kaiming", "training__accumulate": 2, "evaluation__selection": "source_val",
      "resources__activation_checkpointing": True},
-    {"adapter__method": "rein", "adapter__tokens": 20}])
+    pytest.param({"adapter__method": "rein", "adapter__tokens": 20}, marks=pytest.mark.long)])
 def test_a_whole_trial_gives_the_same_record(settings: dict[str, object], tmp_path: Path, cache: Path,
                                              monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny(**settings)

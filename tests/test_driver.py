@@ -160,9 +160,10 @@ def test_a_killed_sweep_goes_on_and_a_second_one_does_nothing(tmp_path: Path, ca
 
 
 @pytest.mark.parametrize(("moment", "number", "whole"), [
-    ("steps", signal.SIGTERM, False), ("steps", signal.SIGTERM, True), ("steps", signal.SIGHUP, True),
-    ("steps", signal.SIGINT, True), ("ray", signal.SIGTERM, False), ("ray", signal.SIGINT, False),
-    ("ray", signal.SIGHUP, True)])
+    ("steps", signal.SIGTERM, False), ("steps", signal.SIGINT, True), ("ray", signal.SIGHUP, True),
+    *(pytest.param(*more, marks=pytest.mark.long) for more in (
+        ("steps", signal.SIGTERM, True), ("steps", signal.SIGHUP, True), ("ray", signal.SIGTERM, False),
+        ("ray", signal.SIGINT, False)))])
 def test_a_signal_ends_a_sweep_with_its_runs_closed_and_nothing_left(tmp_path: Path, cache: Path, moment: str,
                                                                      number: signal.Signals, whole: bool) -> None:
     """Sent to the driver, as `kill` does, or to all its processes, as a terminal, a scheduler or a service does."""

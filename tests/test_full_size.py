@@ -19,7 +19,8 @@ COMBINATIONS = [("dinov2_large", 1, False), ("dinov2_large", 4, True), ("eva02_l
                 ("eva02_large", 4, False)]  # with an image, or the step alone
 
 
-@pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda param: f"{param[0]}-{param[1]}")
+@pytest.fixture(scope="module", params=[
+    pytest.param(each, id=f"{each[0]}-{each[1]}", marks=[pytest.mark.long] * (each[1] > 1)) for each in COMBINATIONS])
 def found(request: pytest.FixtureRequest) -> tuple[Measured, bool]:
     model, batch, image = request.param
     measured = apart(model, batch, threads=2, image=image)

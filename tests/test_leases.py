@@ -280,7 +280,7 @@ SPACE = "base: config.yaml\nmethod: grid\nseeds: [0, 1, 2, 3]\nparameters:\n  tr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.long), True])
 def test_two_drivers_on_one_server_train_each_trial_once(tmp_path: Path, cache: Path, server: str, killed: bool) -> None:
     (tmp_path / "config.yaml").write_text(dump({**TINY, "training.iterations": 20, "evaluation.every": 20,
                                                 "resources.checkpoint_every": 5}))

@@ -140,7 +140,9 @@ def test_the_packages_are_those_that_the_project_declares() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, {"training__accumulate": 2}, {"adapter__main__rank": 32, "data__crop": [84, 112]}])
+@pytest.mark.parametrize("settings", [
+    {}, *(pytest.param(more, marks=pytest.mark.long) for more in (
+        {"training__accumulate": 2}, {"adapter__main__rank": 32, "data__crop": [84, 112]}))])
 def test_the_estimate_of_memory_is_a_lower_bound_near_the_count(settings: dict) -> None:
     config = tiny(**settings)
     counted, estimated = count_requirements(config, 19), largest_of([config, tiny()])

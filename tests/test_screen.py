@@ -55,7 +55,9 @@ CALLS = [["tables"], ["status"], ["status", "--json"], ["explain", "odd.differen
          ["backbones", "dinov2_small"], ["data"], ["plan", "space.yaml", "--no-timing"], ["sweep", "space.yaml", "--dry-run"]]
 
 
-@pytest.mark.parametrize("terminal", [name if name == "C" else pytest.param(name, marks=pytest.mark.slow) for name in TERMINALS])
+@pytest.mark.parametrize("terminal", [
+    name if name == "C" else pytest.param(name, marks=[pytest.mark.slow, *[pytest.mark.long] * (name != "ascii")])
+    for name in TERMINALS])
 def test_every_verb_does_on_any_terminal(results: Path, tmp_path: Path, cache: Path, terminal: str) -> None:
     """Of what a terminal cannot show something stands in its place, and files are the same."""
     for name in ("experiments", "search_spaces"):
@@ -235,7 +237,8 @@ sys.exit(main(sys.argv[3:]))"""
 
 
 @pytest.mark.parametrize(("verb", "place", "number"), [
-    pytest.param(*moment, marks=() if index in QUICK else pytest.mark.slow) for index, moment in enumerate(MOMENTS)])
+    pytest.param(*moment, marks=() if index in QUICK else [pytest.mark.slow, *[pytest.mark.long] * (index % 3 == 0)])
+    for index, moment in enumerate(MOMENTS)])
 def test_a_signal_at_any_moment_ends_in_130_with_all_runs_closed(results: Path, tmp_path: Path, cache: Path, verb: str,
                                                                  place: str, number: signal.Signals) -> None:
     (tmp_path / "config.yaml").write_text(dump({**TINY, "resources.checkpoint_every": 1}))
@@ -254,7 +257,8 @@ def test_a_signal_at_any_moment_ends_in_130_with_all_runs_closed(results: Path, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM,
+                                    pytest.param(signal.SIGHUP, marks=pytest.mark.long)])
 def test_no_part_of_the_server_of_ui_outlives_it(results: Path, number: signal.Signals) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
