@@ -12,6 +12,7 @@ CELL ?=
 RESULTS ?= results
 PORT ?= 5000
 WORKERS ?= 2
+MOMENTS ?= 20
 WHICH = $(call quoted,$(SPACE)) $(if $(AT),--at $(call quoted,$(AT)))
 ROW = $(if $(CELL),--cell $(call quoted,$(CELL)))
 INTO = --results $(call quoted,$(RESULTS))
@@ -21,7 +22,7 @@ ifdef DATA_ROOT
 export DATA_ROOT
 endif
 
-.PHONY: help setup sweep plan noise status tables report ui test check lint
+.PHONY: help setup sweep plan noise status tables report ui test check lint chaos
 
 help:  ## this list
 	@echo "make sweep   run what is missing of SPACE="$(call quoted,$(SPACE))", then print its table"
@@ -34,6 +35,7 @@ help:  ## this list
 	@echo "make report  a page for each experiment in RESULTS: verdict, tables, figures, provenance"
 	@echo "make ui      MLflow's pages on http://127.0.0.1:PORT (PORT="$(call quoted,$(PORT))")"
 	@echo "make test    the quick tests;  make check: lint, types and all tests"
+	@echo "make chaos   MOMENTS="$(call quoted,$(MOMENTS))" of each fault in a sweep (signals, deaths, locks, torn files), and what is left"
 	@echo "make setup   the environment in .venv (the others call it)"
 	@echo "DATA_ROOT=folder of data sets, for spaces that need files"
 
@@ -79,3 +81,6 @@ lint: $(READY)
 check: lint
 	$(BIN)/python -m pytest -q -m "not alone" -n $(WORKERS) --dist worksteal
 	$(BIN)/python -m pytest -q -m alone
+
+chaos: $(READY)
+	@$(BIN)/python -m tests.chaos --moments $(call quoted,$(MOMENTS)) $(INTO)

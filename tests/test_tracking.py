@@ -727,6 +727,9 @@ def _listening(port: int) -> set[str]:
 
 
 def test_the_pages_are_served_on_loopback_and_without_passwords(results: Path, tracker: Tracker) -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.1", "example.com"):
+        with pytest.raises(InputError, match="pages without a login are served on 127.0.0.1 only"):
+            tracker.ui_command(host=host)
     command = tracker.ui_command(port=5001)
     assert command[command.index("--host") + 1] == "127.0.0.1" and "5001" in command
     assert not any("disable" in word or "gunicorn" in word for word in command)

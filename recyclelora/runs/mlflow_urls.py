@@ -16,8 +16,12 @@ def on_server(uri: str) -> bool:
 
 
 def command(uri: str, artifacts: Path, host: str, port: int) -> list[str]:
-    """Arguments that start the pages on a store that is no server. Raises InputError for a server, and for an address
-    that holds a password, which does not belong into a process list."""
+    """Arguments that start the pages on a store that is no server. Raises InputError for a server, for an address that
+    holds a password, which does not belong into a process list, and for a `host` that other machines reach: whoever
+    reaches MLflow's pages without a login can change and delete runs."""
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        raise InputError(f"{host}: pages without a login are served on 127.0.0.1 only; reach them through `ssh -L`, or "
+                         "run `mlflow server --app-name basic-auth`")
     parts = urlsplit(uri)
     if on_server(uri):
         raise InputError(f"the runs are on a server; its pages are at {redact(uri)}")
