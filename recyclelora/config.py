@@ -185,7 +185,7 @@ class Resources:
     """What one trial gets. No part of its identity: the same trial elsewhere is the same trial."""
 
     cpus: Above0 = 1.0
-    gpus: Annotated[Real, Field(ge=0, le=1)] = 1.0  # per trial, may be a fraction; asked for only where there are GPUs
+    gpus: Annotated[Real, Field(ge=0, le=1)] = 1.0  # per trial, may be a fraction; without any on one machine: its CPUs
     workers: Natural | None = None  # data loader processes; None: one for each cpu beside a GPU, none without
     activation_checkpointing: Bool = False  # less memory, more time: the blocks are run twice
     checkpoint_every: Positive = 1000

@@ -33,12 +33,12 @@ class Nodes:
         self._start(["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", "--include-dashboard=false",
                      f"--temp-dir={self.session}"], {}, "")
 
-    def add(self, cpus: int = 1, hidden: Mapping[Path, Path | None] | None = None, **environment: str) -> None:
-        """A node with so many CPUs. Each of the `hidden` folders is another one there: the one it is mapped to, or an
+    def add(self, cpus: int = 1, hidden: Mapping[Path, Path | None] | None = None, gpus: int = 0, **environment: str) -> None:
+        """A node that is said to have so many CPUs and GPUs. Each of the `hidden` folders is another one there: the one it is mapped to, or an
         empty one."""
         mounts = [f"mount --bind '{other}' '{folder}'" if other else f"mount -t tmpfs -o mode=777 tmpfs '{folder}'"
                   for folder, other in (hidden or {}).items()]
-        self._start([f"--address={self.address}", f"--num-cpus={cpus}"], environment, " && ".join(mounts))
+        self._start([f"--address={self.address}", f"--num-cpus={cpus}", f"--num-gpus={gpus}"], environment, " && ".join(mounts))
 
     def _start(self, options: list[str], environment: Mapping[str, str], mounts: str) -> None:
         command = [str(RAY), "start", "--block", "--node-ip-address=127.0.0.1", "--object-store-memory=80000000", *options]

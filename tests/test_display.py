@@ -79,6 +79,25 @@ def test_without_a_terminal_lines_are_few(capsys: pytest.CaptureFixture[str]) ->
     assert len(text.getvalue().splitlines()) == 3, "at 31 s, at 62 s, and at the end"
 
 
+def test_what_trials_wait_for_is_shown_with_its_time() -> None:
+    clock, text = Clock(), io.StringIO()
+    board = Board("s", "miou/source", total=2, clock=clock)
+    with Display(board, Console(file=text, width=200), pause=30) as display:
+        for second in range(200):
+            clock.now = float(second)
+            board.wait("waiting for a node with 1 GPU")
+            display.refresh()
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 6 and "2 left · waiting for a node with 1 GPU for 31 s · timing" in lines[0]
+    assert "waiting for a node with 1 GPU for 3 min" in lines[-1]
+    board.wait("")
+    assert "waiting" not in board.summary()
+    board.wait("waiting for a node with 2 CPUs")
+    assert "waiting" not in board.summary(), "no news yet"
+    clock.now += 6
+    assert "waiting for a node with 2 CPUs for 6 s" in board.summary(), "the time of this wait, not of the one before"
+
+
 def test_on_a_terminal_the_board_is_drawn() -> None:
     text = io.StringIO()
     board = Board("s", "miou/source", total=2)

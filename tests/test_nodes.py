@@ -21,7 +21,8 @@ from rich.console import Console
 from recyclelora.runs.tracking import Tracker
 from recyclelora.spaces.space_file import read_space
 from recyclelora.sweeps.bookkeeping import bookkeeping
-from recyclelora.sweeps.cluster import Share, cluster
+from recyclelora.sweeps.capacity import Share
+from recyclelora.sweeps.cluster import cluster
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.planning import plan
 from recyclelora.sweeps.ray_tune import run_design

@@ -22,7 +22,8 @@ from recyclelora.errors import InputError, Outage, reason_of
 from recyclelora.spaces.design import Knobs, label_of
 from recyclelora.spaces.space import Space, expand
 from recyclelora.spaces.space_file import read_space
-from recyclelora.sweeps.cluster import Share, cluster, failures_told, run_on_cluster, share_of
+from recyclelora.sweeps.capacity import Share, share_of, working_nodes
+from recyclelora.sweeps.cluster import cluster, failures_told, run_on_cluster
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job
 from recyclelora.sweeps.ray_tune import run_design, run_search
@@ -41,8 +42,8 @@ BASE = "config: {training.iterations: 9, evaluation.every: 1}\n"
 
 @pytest.fixture(scope="module")
 def share() -> Iterator[Share]:
-    with cluster(None) as resources:
-        yield share_of(resources, 0.5, 1.0)
+    with cluster(None):
+        yield share_of(working_nodes().values(), 0.5, 1.0)
 
 
 class Heard:
@@ -75,6 +76,12 @@ class Heard:
 
     def refused(self, finding: str) -> None:
         self.retries.append(finding)
+
+    def crowded(self, news: str) -> None:
+        self.retries.append(news)
+
+    def waiting(self, what: str) -> None:
+        pass
 
     def ended(self, job: Job, record: Record) -> None:
         assert job.fingerprint not in self.records, "a trial ends once"
@@ -119,16 +126,19 @@ def test_failures_are_told_and_do_not_stop_the_others(tmp_path: Path, share: Sha
 
 
 def test_each_kind_of_failure_is_told_and_tried_as_often_as_may_help(tmp_path: Path, share: Share) -> None:
-    space = space_of(tmp_path, "method: cells\ncells: {one: {}}\nseeds: [0, 1, 2, 3, 4, 5, 6]\n")
+    space = space_of(tmp_path, "method: cells\ncells: {one: {}}\nseeds: [1, 2, 3, 4, 5, 6, 0]\n")
     heard = Heard()
     jobs = [job_of(space, planned.knobs, planned.config.seed) for planned in expand(space)]
     for job in jobs:
         job.config.update({"resources.hung_after": 3.0, "resources.time_limit": 0.5 / 3600 if job.tags["seed"] == "5" else None})
-    run_design(jobs, heard, paths_of(tmp_path), share, space=space, name="falling", trial=toy.fall, retries=2)
+    two = share._replace(cpus=share.cpus * share.slots / 2, slots=2)  # each has half of the node
+    run_design(jobs, heard, paths_of(tmp_path), two, space=space, name="falling", trial=toy.fall, retries=2)
     told = {record.config["seed"]: (record.tags["failure"], len((tmp_path / f"tries-{record.config['seed']}").read_text()))
             for record in heard.records.values()}
-    assert told == {0: ("out of memory", 2), 1: ("disk", 3), 2: ("bug", 2), 3: ("lost", 3), 4: ("hung", 2), 5: ("too long", 1),
+    assert told == {0: ("out of memory", 3), 1: ("disk", 3), 2: ("bug", 2), 3: ("lost", 3), 4: ("hung", 2), 5: ("too long", 1),
                     6: ("bad input", 1)}
+    crowded = [line for line in heard.retries if "from now on" in line]
+    assert len(crowded) == 1 and crowded[0].startswith("out of memory where 2 trials share a node; from now on at most 1, with ")
     by_seed = {record.config["seed"]: record for record in heard.records.values()}
     assert "toy.py" in by_seed[4].reason and by_seed[4].reason.endswith("in fall")
     assert by_seed[2].tags["failure_trace"] and by_seed[2].reason == "ZeroDivisionError: division by zero"
@@ -248,24 +258,6 @@ def test_a_proposal_that_was_run_before_is_answered_and_not_run(tmp_path: Path, 
                study=tmp_path / "small.journal", trial=toy.run)
     assert len(heard.records) == 4, "there are only four points; the search ends when it finds nothing new"
     assert set(heard.began.values()) == {1}
-
-
-def test_shares() -> None:
-    assert share_of({"CPU": 2.0}, 1.0, 0.5) == Share(1.0, 0.0, 2)
-    assert share_of({"CPU": 16.0, "GPU": 2.0}, 1.0, 0.5) == Share(1.0, 0.5, 4)
-    assert share_of({"CPU": 3.0, "GPU": 4.0}, 1.0, 1.0) == Share(1.0, 1.0, 3)
-    assert share_of({"CPU": 2.0, "GPU": 1.0}, 1.0, 0.0) == Share(1.0, 0.0, 2)
-    with pytest.raises(InputError, match="resources.cpus: 4 for each trial, but the cluster has 2"):
-        share_of({"CPU": 2.0}, 4.0, 0.0)
-
-
-def test_shares_of_a_cluster_that_grows() -> None:
-    empty = {"CPU": 0.0}
-    assert share_of(empty, 4.0, 1.0, 16, joined=True) == Share(4.0, 1.0, 16), "its GPUs come when they are asked for"
-    assert share_of({"CPU": 8.0, "GPU": 8.0}, 1.0, 1.0, 3) == Share(1.0, 1.0, 3), "a private one is as large as it is"
-    assert share_of({"CPU": 2.0}, 1.0, 1.0, 3) == Share(1.0, 0.0, 2)
-    with pytest.raises(InputError, match="the cluster has 0"):
-        share_of(empty, 4.0, 1.0, joined=True)
 
 
 def test_a_cluster_that_does_not_answer_is_one_line() -> None:
@@ -397,7 +389,8 @@ def test_a_node_that_dies_under_a_task_is_told_in_a_line(tmp_path: Path) -> None
 import sys, threading, time
 from pathlib import Path
 from ray.cluster_utils import Cluster
-from recyclelora.sweeps.cluster import Share, cluster, run_on_cluster
+from recyclelora.sweeps.capacity import Share
+from recyclelora.sweeps.cluster import cluster, run_on_cluster
 from tests import toy
 
 def remove() -> None:

@@ -27,7 +27,8 @@ if __name__ == "__main__":
     print("made", list(in_processes(abs, [1, 2], 2, 2)))
 """
 CLUSTER = """
-from recyclelora.sweeps.cluster import cluster, run_on_cluster, Share
+from recyclelora.sweeps.capacity import Share
+from recyclelora.sweeps.cluster import cluster, run_on_cluster
 def size(number): return abs(number)
 with cluster(None) as resources:
     print("made", run_on_cluster(size, [(-3,)], Share(1.0, 0.0, 1)))

@@ -11,7 +11,8 @@ TINY: dict[str, Plain] = {
     "data.targets": ["scenes-night", "scenes-fog"], "data.train_images": 6, "data.crop": [42, 56],
     "data.batch_size": 2, "training.iterations": 6, "training.lr": 1e-3, "training.clip": 1.0,
     "evaluation.size": [42, 56], "evaluation.window": [42, 56], "evaluation.stride": [42, 56],
-    "evaluation.images": 2, "evaluation.every": 3, "resources.checkpoint_every": 3}
+    "evaluation.images": 2, "evaluation.every": 3, "resources.checkpoint_every": 3,
+    "resources.gpus": 0}  # on a cluster that is joined they would be waited for
 
 
 def tiny(**overrides: Plain) -> Config:

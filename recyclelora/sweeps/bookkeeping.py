@@ -151,6 +151,13 @@ class Bookkeeper:
     def refused(self, finding: str) -> None:
         self._say(finding, style="red")
 
+    def crowded(self, news: str) -> None:
+        self._say(news)
+
+    def waiting(self, what: str) -> None:
+        self.board.wait(what)
+        self.display.refresh()
+
     def ended(self, job: Job, record: Record) -> None:
         self._heard = time.monotonic()
         if not self._ours(job):

@@ -1,4 +1,4 @@
-"""The Ray cluster: joined or started, what a trial takes of it, and functions that run on its workers."""
+"""The Ray cluster: joined or started, and functions that run on its workers."""
 
 import contextlib
 import logging
@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import ray
 from ray import tune
@@ -16,19 +16,13 @@ from ray import tune
 from recyclelora.errors import InputError, Outage, reason_of
 from recyclelora.runs.redaction import redact
 from recyclelora.sockets import socket_folder
+from recyclelora.sweeps.capacity import Share
+from recyclelora.trials.device import gpu_fault
 
 # The longest of Ray's, below the folder of its sessions' folder.
 _SOCKET = len("/ray/session_2026-01-01_00-00-00_123456_1234567/sockets/plasma_store")
 
 _Result = TypeVar("_Result")
-
-
-class Share(NamedTuple):
-    """What one trial takes of the cluster, and how many fit side by side."""
-
-    cpus: float
-    gpus: float
-    slots: int
 
 
 @contextlib.contextmanager
@@ -105,31 +99,21 @@ def _knock(address: str) -> None:
                          ) from None
 
 
-def share_of(resources: dict[str, float], cpus: float, gpus: float, slots: int | None = None, *,
-             joined: bool = False) -> Share:
-    """What a trial takes, and how many run side by side: as many as fit, at most `slots`. GPUs are asked for only where
-    there are some. A cluster that was `joined` may grow: there `slots` is taken as said, and the GPUs are asked for
-    even if no node has one yet. Raises InputError for a trial that would never fit."""
-    if joined and slots:
-        return Share(cpus, gpus, slots)
-    has_gpus = resources.get("GPU", 0) > 0
-    gpus = gpus if has_gpus else 0.0
-    if cpus > resources.get("CPU", 0):
-        raise InputError(f"resources.cpus: {cpus:g} for each trial, but the cluster has {resources.get('CPU', 0):g}",
-                         key="resources.cpus")
-    fit = int(resources["CPU"] / cpus + 1e-9)
-    fit = min(fit, int(resources["GPU"] / gpus + 1e-9)) if gpus else fit
-    return Share(cpus, gpus, max(1, min(fit, slots or fit)))
-
-
 def run_on_cluster(function: Callable[..., _Result], arguments: Sequence[tuple[Any, ...]],
                    share: Share) -> list[_Result | str]:
     """Call a function with each tuple of arguments, on workers with a trial's share of the cluster, as many side by
     side as trials would be. Results in their order; a str says why there is none: the function failed, or its worker
     or its node died. Raises the InputError that the function raises."""
     # max_calls: a fresh process each, or the memory that one call leaves behind would count as the next one's
-    task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_calls=1, max_retries=0)(function)
-    return [_result(reference) for reference in [task.remote(*given) for given in arguments]]
+    task = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_calls=1, max_retries=0)(_with_its_gpu)
+    return [_result(reference) for reference in [task.remote(function, *given) for given in arguments]]
+
+
+def _with_its_gpu(function: Callable[..., _Result], *given: Any) -> _Result:
+    """Raises Outage where it was given a GPU that cannot be used: the CPU would tell of another machine."""
+    if fault := gpu_fault() if ray.get_gpu_ids() else "":
+        raise Outage(fault)
+    return function(*given)
 
 
 def _result(reference: Any) -> Any:

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from recyclelora.trials.record import Record
 
+PATIENCE = 5.0  # seconds: what trials wait for less long is no news
+
 
 @dataclass
 class Running:
@@ -37,6 +39,7 @@ class Board:
     best: tuple[float, str] | None = None
     paused: bool = False
     clock: Callable[[], float] = time.monotonic
+    lack: tuple[str, float] | None = None  # what trials wait for, and since when
     _first: float | None = None  # when the first progress came in: start-up says nothing about speed
     _worked: float = 0.0  # trials' worth of work done in this session since then
 
@@ -67,6 +70,11 @@ class Board:
         if score is not None and (self.best is None or (score > self.best[0]) == (self.goal == "maximize")):
             self.best = (score, trial.cell)
 
+    def wait(self, what: str) -> None:
+        """Trials wait for this; "": they wait no more."""
+        since = self.lack[1] if self.lack else self.clock()
+        self.lack = (what, since) if what else None
+
     @property
     def left(self) -> int:
         return self.total - self.done - self.pruned - len(self.failed) - len(self.running) - self.already
@@ -85,6 +93,8 @@ class Board:
         parts += [f"{len(self.running)} running", f"{len(self.failed)} failed", f"{self.left} left"]
         if self.best:
             parts.append(f"best {self.metric} {_number(self.metric, self.best[0])} ({self.best[1]})")
+        if self.lack and self.clock() - self.lack[1] > PATIENCE:
+            parts.append(f"{self.lack[0]} for {clock_text(self.clock() - self.lack[1])}")
         if self.paused:
             parts.append("paused")
         elif self.left or self.running:

@@ -20,7 +20,8 @@ from recyclelora.spaces.statement import Statement, dump_statement
 from recyclelora.sweeps import ray_tune
 from recyclelora.sweeps.bookkeeping import Bookkeeper, bookkeeping, closing_runs
 from recyclelora.sweeps.books import reconcile
-from recyclelora.sweeps.cluster import Share, cluster, share_of
+from recyclelora.sweeps.capacity import Share, share_of, working_nodes
+from recyclelora.sweeps.cluster import cluster
 from recyclelora.sweeps.control import running_as
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job
@@ -92,9 +93,9 @@ def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, op
         if left:
             with (bookkeeping(tracker, parent, paths, board, console, leases=leases,
                               notify=options.notify) as keeper,
-                  cluster(options.address) as resources):
+                  cluster(options.address)):
                 keeper.absence = options.store_wait
-                share = _share(resources, left, options)
+                share = _share(left, options)
                 configs = [Settings(dict(job.config)).resolve() for job in left]
                 asked = question_of(configs, left, paths, options, share.gpus)
                 with checked(asked, console) as gate:
@@ -142,10 +143,10 @@ def _search(space: Space, paths: Paths, tracker: Tracker, leases: Leases | Unsha
     if missing:
         with (bookkeeping(tracker, parent, paths, board, console, leases=leases,
                               notify=options.notify) as keeper,
-              cluster(options.address) as resources):
+              cluster(options.address)):
             keeper.absence = options.store_wait
             config = space.settings.resolve()  # resources are no knob of a search
-            share = share_of(resources, config.resources.cpus, config.resources.gpus, options.slots,
+            share = share_of(working_nodes().values(), config.resources.cpus, config.resources.gpus, options.slots,
                              joined=options.address is not None)
             first = prepare(space, {}, "", space.seeds[0], paths)
             asked = question_of([config], [first], paths, options, share.gpus)
@@ -174,11 +175,12 @@ def _settled(record: Record | None, space: Space) -> bool:
     return record.outcome == "finished" or (record.outcome == "pruned" and space.asha is not None)
 
 
-def _share(resources: dict[str, float], jobs: Sequence[Job], options: Options) -> Share:
+def _share(jobs: Sequence[Job], options: Options) -> Share:
     def most(key: str) -> float:
         return max(float(job.config[f"resources.{key}"]) for job in jobs)  # type: ignore[arg-type]
 
-    return share_of(resources, most("cpus"), most("gpus"), options.slots, joined=options.address is not None)
+    return share_of(working_nodes().values(), most("cpus"), most("gpus"), options.slots,
+                    joined=options.address is not None)
 
 
 def _count(board: Board) -> Counts:

@@ -8,14 +8,13 @@ from typing import Any
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from recyclelora.documents import Plain
 from recyclelora.spaces.space import Knobs, Parameter, Space, suggest
 from recyclelora.sweeps.halt import halting
-from recyclelora.sweeps.jobs import Listener, Propose
-from recyclelora.sweeps.queue import JobQueue, finite, payload_of
+from recyclelora.sweeps.jobs import Job, Listener, Propose
+from recyclelora.sweeps.queue import JobQueue, finite
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", module="optuna")
@@ -38,30 +37,26 @@ class Search(JobQueue):
                                        seed=space.search_seed + known, multivariate=False))
         self.chosen: Knobs = {}
         self.numbers: dict[str, str] = {}  # Tune's trial -> Optuna's
-        self.running: dict[str, str] = {}  # Tune's trial -> fingerprint
 
     def _ask(self, trial: Any) -> None:
         self.chosen = suggest(self.space, lambda parameter: _choose(trial, parameter))
 
-    @halting
-    def suggest(self, trial_id: str) -> Any:
-        if self.left and not self.listener.ready():
-            return None
-        for attempt in range(30):
-            if self.left == 0:
-                return Searcher.FINISHED
+    def next_job(self, trial_id: str) -> Job | None:
+        for attempt in range(30 if self.left else 0):
             number = f"{trial_id}-{attempt}"
             self.optuna.suggest(number)
             job, record = self.propose(dict(self.chosen))
-            twin = job.fingerprint in self.running.values()
+            twin = job.fingerprint in self.out.values()
             if record is None and not twin and self.listener.claim(job):
                 self.left -= 1
-                self.numbers[trial_id], self.running[trial_id] = number, job.fingerprint
-                return payload_of(job)
+                self.numbers[trial_id] = number
+                return job
             failed = record is None or record.outcome == "failed"
             self.optuna.on_trial_complete(number, finite(record.metrics) if record else {}, error=failed)
-        # 30 proposals in a row were known: wait for what is running, and without that there is nothing new to find
-        return None if self.running else Searcher.FINISHED
+        return None  # 30 proposals in a row were known
+
+    def has_more(self) -> bool:
+        return self.left > 0
 
     @halting
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -73,7 +68,7 @@ class Search(JobQueue):
         outcome = (result or {}).get("record/outcome")  # Tune flattens the last result
         # without its metric Optuna counts a trial as pruned, and uses the last value it reported
         value = {self.metric: result[self.metric]} if result and outcome == "finished" else {}
-        self.running.pop(trial_id, None)
+        super().on_trial_complete(trial_id, result, error)
         self.optuna.on_trial_complete(self.numbers[trial_id], value, error=error or outcome == "failed")
 
 

@@ -8,7 +8,8 @@ from recyclelora.errors import Absent, InputError
 from recyclelora.settings import Settings
 from recyclelora.spaces.space import Knobs, Planned, Space, expand
 from recyclelora.sweeps import budget
-from recyclelora.sweeps.cluster import cluster, run_on_cluster, share_of
+from recyclelora.sweeps.capacity import share_of, working_nodes
+from recyclelora.sweeps.cluster import cluster, run_on_cluster
 from recyclelora.sweeps.commit import commit_tags
 from recyclelora.sweeps.jobs import Job
 from recyclelora.trials import build
@@ -87,9 +88,9 @@ def time_trials(configs: Sequence[Config], paths: Paths, address: str | None, st
                 slots: int | None = None) -> tuple[sweep_cost.Timings, int]:
     """Timed steps of each kind of these trials on the cluster, and how many trials fit side by side."""
     needs = [config.resources for config in configs]
-    with cluster(address) as resources:
-        share = share_of(resources, max(need.cpus for need in needs), max(need.gpus for need in needs), slots,
-                         joined=address is not None)
+    with cluster(address):
+        share = share_of(working_nodes().values(), max(need.cpus for need in needs), max(need.gpus for need in needs),
+                         slots, joined=address is not None)
         timings = probe.time_classes(configs, paths, lambda function, arguments: run_on_cluster(
             function, arguments, share), share.slots, steps=steps)
         return timings, share.slots

@@ -18,8 +18,10 @@ from recyclelora.preflight.clocks import CHECK as CLOCK
 from recyclelora.preflight.finding import Answers, Expected, Finding, Need, Question
 from recyclelora.preflight.shared_folder import probing
 from recyclelora.runs.redaction import redact
+from recyclelora.sweeps.capacity import working_nodes
 from recyclelora.sweeps.jobs import Job
 from recyclelora.sweeps.options import Options
+from recyclelora.trials.device import gpu_fault
 from recyclelora.trials.paths import Paths
 
 PATIENCE = 120.0  # seconds: a node with a cold disk imports torch in a minute
@@ -53,6 +55,14 @@ class Gate(NamedTuple):
         return None
 
 
+def findings_here(gate: Gate | None) -> tuple[str, list[Finding]]:
+    """On a worker: the id of its node, and what stops the trial there, a GPU that cannot be used among it."""
+    node = ray.get_runtime_context().get_node_id()
+    if fault := gpu_fault() if ray.get_gpu_ids() else "":
+        return node, [Finding("gpu", _name_of(node), fault)]
+    return gate.findings() if gate else (node, [])
+
+
 def question_of(configs: Sequence[Config], jobs: Sequence[Job], paths: Paths, options: Options,
                 gpus: float = 0.0) -> Question:
     """What is asked before these trials, one of `jobs` for each weights file and data set. `gpus`: what a trial
@@ -83,16 +93,10 @@ def examine(asked: Question) -> tuple[Gate, list[Finding]]:
     """The findings on this machine and, where a cluster was joined, on its nodes."""
     here = measure(asked)
     found = list(judge(asked, here, here, HERE))
-    nodes = working_nodes()
+    nodes = list(working_nodes())
     if asked.cluster:
         found += examine_nodes(asked, here, nodes)
     return Gate(asked, here, frozenset(nodes)), found
-
-
-def working_nodes() -> list[str]:
-    """The ids of the nodes that can run trials; none where no Ray is running."""
-    known = ray.nodes() if ray.is_initialized() else []
-    return [node["NodeID"] for node in known if node["Alive"] and node["Resources"].get("CPU")]
 
 
 def examine_nodes(asked: Question, here: Answers, nodes: Sequence[str]) -> Iterator[Finding]:

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler
 from ray.tune.search import Searcher
 
 from recyclelora.documents import Plain
 from recyclelora.settings import Settings
 from recyclelora.spaces.space import Asha, Space
 from recyclelora.sweeps import placement
-from recyclelora.sweeps.cluster import Share
+from recyclelora.sweeps.actors import InTurn, StoppingEarly
+from recyclelora.sweeps.capacity import Share
 from recyclelora.sweeps.halt import Halt
 from recyclelora.sweeps.jobs import Job, Listener, Propose, RunTrial, failed
 from recyclelora.sweeps.optuna_search import Search
 from recyclelora.sweeps.placement import Unfit
-from recyclelora.sweeps.preflight import Gate
+from recyclelora.sweeps.preflight import Gate, findings_here
 from recyclelora.sweeps.queue import JobQueue, finite, job_in
 from recyclelora.sweeps.relay import Relay
 from recyclelora.trials.failures import ERROR, KINDS, TooLong, failure_of
@@ -59,17 +59,16 @@ def run_flat(config: dict[str, Plain], paths: Paths, report: Callable[[Progress]
 
 def _tune(searcher: Searcher, count: int, listener: Listener, paths: Paths, share: Share, *, space: Space, name: str,
           retries: int, trial: RunTrial, gate: Gate | None) -> None:
-    scheduler = None
+    scheduler = InTurn(listener.waiting)
     if space.asha:
         iterations = space.resolve({}, space.seeds[0]).training.iterations
-        scheduler = _asha(space.asha, space.metric, space.goal, iterations)
+        scheduler = _asha(listener, space.asha, space.metric, space.goal, iterations)
     trainable = tune.with_parameters(_work, paths=tuple(paths), trial=trial, gate=gate)
     placement.begin(share)
     tuner = tune.Tuner(
         tune.with_resources(trainable, placement.request),
         tune_config=tune.TuneConfig(search_alg=searcher, scheduler=scheduler, num_samples=count, reuse_actors=True,
-                                    max_concurrent_trials=share.slots, trial_dirname_creator=_folder_of,
-                                    trial_name_creator=_folder_of),
+                                    trial_dirname_creator=_folder_of, trial_name_creator=_folder_of),
         run_config=tune.RunConfig(name=name, storage_path=str(paths.results / "ray"), verbose=0,
                                   callbacks=[Relay(listener, paths)],
                                   failure_config=tune.FailureConfig(max_failures=retries)))
@@ -83,13 +82,12 @@ def _tune(searcher: Searcher, count: int, listener: Listener, paths: Paths, shar
 
 def _work(config: dict[str, Any], paths: tuple[Any, ...], trial: RunTrial, gate: Gate | None) -> None:
     """On a worker: run the trial, and report its progress and, at the end, its record. Raises Unfit on a node where no
-    trial may begin."""
+    trial may begin, or where the GPU that it was given cannot be used."""
     job, places = job_in(config), Paths(*paths)
-    if gate is not None:
-        node, found = gate.findings()
-        if found:
-            tune.report({"unfit": [node, *map(str, found)]})
-            raise Unfit(str(found[0]))
+    node, found = findings_here(gate)
+    if found:
+        tune.report({"unfit": [node, *map(str, found)]})
+        raise Unfit(str(found[0]))
 
     started, limit = time.monotonic(), _seconds(job, "time_limit", 3600)
 
@@ -133,6 +131,6 @@ def _folder_of(trial: Any) -> str:
     return str(trial.config["fingerprint"])
 
 
-def _asha(asha: Asha, metric: str, goal: str, iterations: int) -> AsyncHyperBandScheduler:
-    return AsyncHyperBandScheduler(time_attr="iteration", metric=metric, mode=goal[:3], max_t=iterations + 1,
-                                   grace_period=asha.min_iter, reduction_factor=asha.eta)
+def _asha(listener: Listener, asha: Asha, metric: str, goal: str, iterations: int) -> StoppingEarly:
+    return StoppingEarly(listener.waiting, time_attr="iteration", metric=metric, mode=goal[:3], max_t=iterations + 1,
+                         grace_period=asha.min_iter, reduction_factor=asha.eta)

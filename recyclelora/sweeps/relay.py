@@ -38,21 +38,22 @@ class Relay(Unpickled, tune.Callback):
                         **info: Any) -> None:
         if "unfit" in result:
             node, *found = result["unfit"]
-            placement.exclude(node)
-            trial.max_failures += 1  # the trial did nothing wrong
             for finding in found:
                 self.listener.refused(finding)
+            placement.exclude(node)
+            trial.max_failures += 1  # the trial did nothing wrong
         if "failure" in result:
-            self.told[trial.trial_id] = Failure(*result["failure"])
-            self._limit(trial, self.told[trial.trial_id].kind)
+            failure = self.told[trial.trial_id] = Failure(*result["failure"])
+            if not self._made_room(trial, failure):
+                self._limit(trial, failure.kind)
         if "progress" in result:
             self.listener.progressed(job_in(trial.config), Progress(*result["progress"]))
 
     @halting
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if placement.excluded:
-            trial.update_resources(placement.request(trial.config))
-        self.listener.retried(job_in(trial.config), self._failure(trial))
+        failure = self._failure(trial)
+        trial.update_resources(placement.request(trial.config))
+        self.listener.retried(job_in(trial.config), failure)
 
     @halting
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -70,6 +71,17 @@ class Relay(Unpickled, tune.Callback):
         job = job_in(trial.config)
         self.listener.ended(job, failed(job, self._failure(trial)))
 
+    def _made_room(self, trial: Any, failure: Failure) -> bool:
+        """Whether a trial that found no memory finds more when it is tried again, since it has fewer beside it. Such a
+        try does not count: the trial alone may fit."""
+        if failure.kind != "out of memory":
+            return False
+        news = placement.widen(trial.placement_group_factory.required_resources, failure.reason)
+        if news:
+            self.listener.crowded(news)
+        trial.max_failures += news is not None
+        return news is not None
+
     def _limit(self, trial: Any, kind: str, *, decided: bool = False) -> None:
         """Let Tune try no more where this kind of failure has been tried often enough: it compares the number of
         failures with their maximum. `decided`: it has done so for this one, so that the next one is the last."""
@@ -85,7 +97,9 @@ class Relay(Unpickled, tune.Callback):
             self._limit(trial, "hung", decided=True)
             return Failure("hung", f"no report for too long; it stood at {place}")
         text, reason = _last_words(trial)
-        return Failure(kind_of_death(text), reason)
+        failure = Failure(kind_of_death(text), reason)
+        self._made_room(trial, failure)
+        return failure
 
 
 def _last_words(trial: Any) -> tuple[str, str]:

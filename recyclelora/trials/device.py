@@ -14,6 +14,21 @@ def choose_device(gpus: float = 1.0) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() and gpus > 0 else "cpu")
 
 
+def gpu_fault() -> str:
+    """Why the GPU of a trial cannot be used in this process; "" where it can. One without free memory can: whoever
+    takes it may leave."""
+    if not torch.cuda.is_available():
+        why = "is built without CUDA" if torch.version.cuda is None else "finds none"
+        return f"a trial was given a GPU, but torch {torch.__version__} {why}"
+    try:
+        torch.zeros(1, device="cuda").item()
+    except torch.OutOfMemoryError:
+        return ""
+    except RuntimeError as error:
+        return f"a trial was given a GPU that cannot be used ({str(error).partition(chr(10))[0]})"
+    return ""
+
+
 def name_of(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 

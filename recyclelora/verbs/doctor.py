@@ -44,9 +44,10 @@ def _examine(given: argparse.Namespace) -> tuple[list[Any], int]:
     from recyclelora.errors import Absent, InputError, Outage
     from recyclelora.preflight.finding import Finding
     from recyclelora.preflight.shared_folder import probing
+    from recyclelora.sweeps.capacity import working_nodes
     from recyclelora.sweeps.cluster import cluster
     from recyclelora.sweeps.options import Options
-    from recyclelora.sweeps.preflight import HERE, examine, question_of, working_nodes
+    from recyclelora.sweeps.preflight import HERE, examine, question_of
     from recyclelora.verbs.console import paths_of
 
     paths, address = paths_of(given), given.environment["RAY_ADDRESS"]
