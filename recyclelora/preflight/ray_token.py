@@ -4,6 +4,7 @@ environment says whether it does, or that its network is closed."""
 import os
 from pathlib import Path
 
+from recyclelora.errors import InputError
 from recyclelora.preflight.finding import Answer, Check, Faults, Question
 
 
@@ -22,6 +23,13 @@ def auth_mode() -> str:
 def unreadable() -> str:
     """The token file and why there is no token in it; "" where there is one, or the environment holds the token."""
     return "" if os.environ.get("RAY_AUTH_TOKEN") else _content()[1]
+
+
+def token() -> str:
+    """The token that a driver shows. Raises InputError where it cannot be read."""
+    if unread := unreadable():
+        raise InputError(f"the token cannot be read: {unread}; write the cluster's token into it")
+    return os.environ.get("RAY_AUTH_TOKEN", "").strip() or _content()[0]
 
 
 def _content() -> tuple[str, str]:
