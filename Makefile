@@ -9,11 +9,13 @@ SPACE ?= $(if $(EXPERIMENT),$(shell test -e $(call quoted,$(EXPERIMENT)) || prin
 	test -e $(call quoted,$(EXPERIMENT)) || printf .yaml),search_spaces/default.yaml)
 AT ?=
 CELL ?=
+CLUSTER ?=
 RESULTS ?= results
 PORT ?= 5000
 WORKERS ?= 2
 MOMENTS ?= 20
 WHICH = $(call quoted,$(SPACE)) $(if $(AT),--at $(call quoted,$(AT)))
+SITE = $(call quoted,$(CLUSTER))
 ROW = $(if $(CELL),--cell $(call quoted,$(CELL)))
 INTO = --results $(call quoted,$(RESULTS))
 BIN := .venv/bin
@@ -22,13 +24,15 @@ ifdef DATA_ROOT
 export DATA_ROOT
 endif
 
-.PHONY: help setup sweep plan noise status tables report ui test check lint chaos
+.PHONY: help setup sweep plan noise status tables report ui test check lint chaos cluster-status cluster-logs cluster-stop
 
 help:  ## this list
 	@echo "make sweep   run what is missing of SPACE="$(call quoted,$(SPACE))", then print its table"
 	@echo "make plan    the trials of SPACE, what is there already, and what the rest will cost"
 	@echo "             EXPERIMENT=initialisation instead of SPACE names a file of experiments/, AT=dusk its base,"
 	@echo "             CELL=\"main only\" one of its cells"
+	@echo "make sweep CLUSTER=cluster/centre/profile.yaml   as a job on that cluster; then cluster-status, cluster-logs,"
+	@echo "             cluster-stop, with the same CLUSTER and SPACE"
 	@echo "make noise   the baseline of an experiment alone: how small a difference could be seen"
 	@echo "make status  how far each sweep in RESULTS="$(call quoted,$(RESULTS))" is"
 	@echo "make tables  write the tables in RESULTS again, from MLflow alone"
@@ -51,7 +55,16 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 sweep: $(READY)
-	@$(BIN)/recyclelora sweep $(WHICH) $(ROW) $(INTO)
+	@$(BIN)/recyclelora $(if $(CLUSTER),submit $(SITE) $(WHICH) $(ROW),sweep $(WHICH) $(ROW) $(INTO))
+
+cluster-status: $(READY)
+	@$(BIN)/recyclelora remote status $(SITE)
+
+cluster-logs: $(READY)
+	@$(BIN)/recyclelora remote logs $(SITE) $(WHICH)
+
+cluster-stop: $(READY)
+	@$(BIN)/recyclelora remote stop $(SITE) $(WHICH)
 
 plan: $(READY)
 	@$(BIN)/recyclelora plan $(WHICH) $(ROW) $(INTO)

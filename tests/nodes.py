@@ -19,18 +19,18 @@ RAY = Path(sys.executable).with_name("ray")
 
 
 class Nodes:
-    """`environment` is what a driver needs to join: the address and the token."""
+    """`environment` is what a driver needs to join: the address and the token. `jobs`: the address of the job server, if
+    there is one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, jobs: bool = False) -> None:
         (folder / "home").mkdir(parents=True)
-        with socket.socket() as asked:
-            asked.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{asked.getsockname()[1]}"
+        self.address, self.jobs = (f"127.0.0.1:{port}" for port in _free_ports(2))
+        server = [f"--dashboard-port={self.jobs.partition(':')[2]}", "--dashboard-host=127.0.0.1"] if jobs else []
         self.environment = {"RAY_ADDRESS": self.address, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
                             "HOME": str(folder / "home")}
         self.session = Path(f"/tmp/rl-{secrets.token_hex(4)}")  # short: sockets lie in it
         self.folder, self.started = folder, list["subprocess.Popen[bytes]"]()
-        self._start(["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", "--include-dashboard=false",
+        self._start(["--head", f"--port={self.address.partition(':')[2]}", "--num-cpus=0", f"--include-dashboard={jobs}", *server,
                      f"--temp-dir={self.session}"], {}, "")
 
     def add(self, cpus: int = 1, hidden: Mapping[Path, Path | None] | None = None, gpus: int = 0, **environment: str) -> None:
@@ -73,13 +73,21 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def nodes(folder: Path) -> Iterator[Nodes]:
-    """A head without CPUs, to which nodes can be added."""
-    made = Nodes(folder)
+def nodes(folder: Path, *, jobs: bool = False) -> Iterator[Nodes]:
+    """A head without CPUs, to which nodes can be added; with a job server on request (needs ray[default])."""
+    made = Nodes(folder, jobs=jobs)
     try:
         yield made
     finally:
         made.end()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        asked = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in asked:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in asked]
 
 
 def own_file_systems() -> None:

@@ -40,6 +40,10 @@ def words(checkout: Path, *arguments: str, **environment: str) -> list[str]:
 @pytest.mark.parametrize(("target", "variables", "expected"), [
     ("sweep", ("SPACE", "AT", "CELL", "RESULTS"), ["sweep", "{}", "--at", "{}", "--cell", "{}", "--results", "{}"]),
     ("plan", ("SPACE", "AT", "CELL", "RESULTS"), ["plan", "{}", "--at", "{}", "--cell", "{}", "--results", "{}"]),
+    ("sweep", ("CLUSTER", "SPACE", "AT", "CELL"), ["submit", "{}", "{}", "--at", "{}", "--cell", "{}"]),
+    ("cluster-status", ("CLUSTER",), ["remote", "status", "{}"]),
+    ("cluster-logs", ("CLUSTER", "SPACE", "AT"), ["remote", "logs", "{}", "{}", "--at", "{}"]),
+    ("cluster-stop", ("CLUSTER", "SPACE", "AT"), ["remote", "stop", "{}", "{}", "--at", "{}"]),
     ("noise", ("SPACE", "AT", "RESULTS"), ["noise", "{}", "--at", "{}", "--results", "{}"]),
     ("status", ("RESULTS",), ["status", "--results", "{}"]),
     ("tables", ("RESULTS",), ["tables", "--results", "{}"]),

@@ -263,7 +263,7 @@ def test_a_proposal_that_was_run_before_is_answered_and_not_run(tmp_path: Path, 
 def test_a_cluster_that_does_not_answer_is_one_line() -> None:
     code = "from recyclelora.sweeps.cluster import cluster\nwith cluster('127.0.0.1:1'): pass"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert "InputError: RAY_ADDRESS=127.0.0.1:1: no Ray cluster answers there" in result.stderr
+    assert "InputError: RAY_ADDRESS=127.0.0.1:1: nothing listens there (Connection refused)" in result.stderr
 
 
 # goals

@@ -20,7 +20,7 @@ FOLDERS = (".", "cluster", "experiments", "experiments/results", "recyclelora", 
 PAGES = {f"{folder}/README.md".removeprefix("./"): (ROOT / folder / "README.md").read_text("utf-8") for folder in FOLDERS}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.M))
+TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M))
 VARIABLES = set(re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.M)) | {"DATA_ROOT"}
 
 

@@ -50,6 +50,7 @@ class Ray:
 
     version: Version = "2.60.0"
     port: Annotated[Int, Field(ge=1024, le=65535)] = 6379
+    jobs: Address | None = None  # of the job server, as the one who submits a sweep reaches it
     token_file: File | None = None  # mode 600
     token_secret: Object | None = None  # of Kubernetes, with the key auth_token
 

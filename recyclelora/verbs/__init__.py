@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 NAMES = ("sweep", "train", "evaluate", "predict", "export", "import", "plan", "noise", "status", "pause", "resume",
          "stop", "reconcile", "tables", "explain", "report", "analyse", "show", "methods", "backbones", "weights",
-         "data", "doctor", "render", "ui")  # in the order of the help
+         "data", "doctor", "render", "submit", "remote", "ui")  # in the order of the help
 
 
 class Verb(Protocol):

@@ -52,6 +52,10 @@ def add_space(parser: argparse.ArgumentParser, help: str) -> None:
     add_base(parser)
 
 
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("profile", type=Path, help="a cluster's profile.yaml, or the name of its folder in cluster/")
+
+
 def add_base(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", metavar="BASE", help="base of an experiment [its first]")
 
