@@ -160,6 +160,7 @@ def busy(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield other
 
 
+@pytest.mark.slow
 def test_a_database_that_is_locked_for_long_is_waited_for(books: Books, tracker: Tracker, busy: sqlite3.Connection,
                                                           said: list[str]) -> None:
     """With the real error of SQLite, which comes after its own five seconds."""

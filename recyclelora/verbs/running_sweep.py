@@ -7,7 +7,7 @@ from recyclelora.verbs.arguments import add_results
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sweep", nargs="?", default="", metavar="SWEEP", help="name of the sweep [the one that runs]")
+    parser.add_argument("sweep", nargs="?", metavar="SWEEP", help="name of the sweep [the one that runs]")
     add_results(parser)
 
 
@@ -21,6 +21,6 @@ def running(given: argparse.Namespace) -> tuple[Path, str]:
     name = running_in(results)
     if not name:
         raise InputError(f"{results}: no sweep is running here; name its results folder with --results")
-    if given.sweep not in ("", name):
+    if given.sweep not in (None, name):
         raise InputError(f"{results}: the sweep that is running here is {name}, not {given.sweep}")
     return results, name
