@@ -10,11 +10,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ray
+from ray._private import worker
+
+_print = worker.print_to_stdstream
 
 
 def begin(variables: Mapping[str, str | None], **options: Any) -> None:
     """Start or join a cluster by `ray.init(**options)`. The `variables` (None: not set) are in the environment
     meanwhile, so that Ray and the processes which it starts see them, and processes that are started later do not."""
+    # It prints what its processes report of dead workers, `log_to_driver` or not; a sweep says that in its own words.
+    worker.print_to_stdstream = lambda *given, **named: None
     with _own_signals(), _set(variables):
         _read_settings_again()
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -23,6 +28,7 @@ def begin(variables: Mapping[str, str | None], **options: Any) -> None:
 def end() -> None:
     """Leave the cluster, which ends with it if it was started here. Does nothing where there is none."""
     ray.shutdown()
+    worker.print_to_stdstream = _print
     _read_settings_again()
 
 
