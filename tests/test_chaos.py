@@ -8,6 +8,7 @@ from tests.chaos import TRIALS, ToySweep, problems_of, run_case, table_of
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_faults_leave_nothing_behind_and_what_they_could_leave_is_seen(tmp_path: Path, cache: Path) -> None:
     for name in ("worker", "driver"):
         (tmp_path / name).mkdir()

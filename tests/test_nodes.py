@@ -58,6 +58,7 @@ def run_python(code: str, cluster: Nodes, *arguments: str) -> "subprocess.Comple
                           capture_output=True, text=True, timeout=900)
 
 
+@pytest.mark.long
 def test_without_a_shared_results_folder_nothing_is_finished(tmp_path: Path, cluster: Nodes) -> None:
     """The node trains the trial to its end, in a folder that the driver never sees."""
     cluster.add(1, {tmp_path / "results": None})
@@ -67,6 +68,7 @@ def test_without_a_shared_results_folder_nothing_is_finished(tmp_path: Path, clu
     assert "0 done" in done.stdout and done.stdout.rstrip().endswith("1, 'FAILED')"), done.stdout
 
 
+@pytest.mark.long
 def test_a_node_with_other_weights_trains_nothing(tmp_path: Path, cluster: Nodes, cache: Path) -> None:
     other = tmp_path / "other"
     other_weights(cache / "weights", other)
@@ -111,6 +113,7 @@ def test_what_differs_on_a_node_is_found_before_a_sweep(tmp_path: Path, cluster:
     assert not (tmp_path / "results" / "trials").exists() and "Traceback" not in sweep.stdout + sweep.stderr
 
 
+@pytest.mark.long
 def test_a_cluster_without_a_token_is_not_used_unless_that_is_said(tmp_path: Path, cluster: Nodes) -> None:
     cluster.add(1)
     cluster.environment |= {"RAY_AUTH_MODE": "disabled"}

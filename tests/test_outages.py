@@ -38,7 +38,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("room", [pytest.param(1, marks=pytest.mark.long), 4, pytest.param(12, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("room", [1, 4, 12])
 def test_a_full_disk_is_one_line_and_the_sweep_goes_on_when_there_is_room(tmp_path: Path, disk: Path, cache: Path,
                                                                           room: int) -> None:
     sweep = Sweep(tmp_path, cache)
