@@ -60,6 +60,7 @@ def test_without_a_running_sweep_it_is_one_line(verb: str, tmp_path: Path, capfd
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_real_sweep_is_paused_resumed_and_stopped(tmp_path: Path, cache: Path) -> None:
     sweep = Sweep(tmp_path, cache)
     process = sweep.start()
