@@ -47,6 +47,15 @@ def is_away(error: BaseException) -> bool:
     return silent or bool(_AWAY.search(str(error)))
 
 
+def chain_of(error: BaseException | None) -> list[BaseException]:
+    """An exception and those that led to it, the last one first, as a traceback would show them."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return found
+
+
 def reason_of(error: BaseException) -> str:
     """What an exception says, in one line: the kind of its innermost cause, and the first line of that one's text. A
     database driver's error tells more than the statement around it, and a worker's more than the task's."""

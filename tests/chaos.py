@@ -34,6 +34,8 @@ Process = subprocess.Popen[str]
 class ToySweep(Sweep):
     """A sweep of trials that cost nothing."""
 
+    module = "tests.chaos_trial"
+
     def __init__(self, folder: Path, cache: Path) -> None:
         super().__init__(folder, cache)
         self.environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
@@ -41,22 +43,9 @@ class ToySweep(Sweep):
         (folder / "config.yaml").write_text(dump({**TINY, "training.iterations": TOTAL, "resources.hung_after": 15.0,
                                                   "resources.cpus": 0.5}))
 
-    def start(self, *, alone: bool = True, **environment: str) -> Process:
-        command = [sys.executable, "-m", "tests.chaos_trial", "sweep", "space.yaml", "--results", "results"]
-        return subprocess.Popen(command, cwd=self.folder, env=self.environment | environment, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=alone)
-
-    def pids(self, word: str) -> list[int]:
-        """Processes of this sweep whose command line has the word."""
-        mark, found = f"SWEEP_OF={self.folder}\0".encode(), []
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if mark in (process / "environ").read_bytes() and word in (process / "cmdline").read_text(errors="replace"):
-                    found.append(int(process.name))
-        return found
-
     def kill(self, word: str, number: signal.Signals = signal.SIGKILL) -> None:
-        for pid in self.pids(word)[:1]:
+        """Send a signal to the first of its processes whose command line has the word."""
+        for pid in [pid for pid, command in self.commands().items() if word in command][:1]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -119,7 +108,7 @@ def tear_histories(sweep: ToySweep, process: Process) -> None:
 
 
 def start_another(sweep: ToySweep, process: Process) -> None:
-    other = sweep.start()
+    other = sweep.start(alone=True)
     output, _ = other.communicate(timeout=300)
     assert other.returncode == 2 and output.count("\n") == 1 and "another sweep or training is running here" in output, output
 
@@ -171,7 +160,7 @@ class Case(NamedTuple):
 def run_case(name: str, moment: int, folder: Path, cache: Path, table: bytes | None) -> Case:
     """One sweep with one fault."""
     sweep, began, output = ToySweep(folder, cache), time.monotonic(), ""
-    process = sweep.start()
+    process = sweep.start(alone=True)
     with contextlib.suppress(AssertionError):  # it was quicker: the fault then comes after the last trial
         sweep.wait_for_steps(moment, process)
     FAULTS[name].bring(sweep, process)
@@ -221,9 +210,8 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder for chaos/chaos.json [results]")
     parser.add_argument("--seed", type=int, default=0, help="of the moments [0]")
     given = parser.parse_args()
-    cache, draw = (given.results / "cache").resolve(), random.Random(given.seed)
-    cache = Path(os.environ.get("RECYCLELORA_CACHE", cache))
-    cases: list[Case] = []
+    cache = Path(os.environ.get("RECYCLELORA_CACHE", given.results / "cache")).resolve()
+    draw, cases = random.Random(given.seed), list[Case]()
     with tempfile.TemporaryDirectory(prefix="chaos-") as top:
         calm = ToySweep(_folder(top, "calm"), cache)
         code, output = calm.finish()

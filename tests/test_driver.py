@@ -39,6 +39,8 @@ def _heed_interrupts() -> None:
 class Sweep:
     """One sweep in one results folder, run in processes of its own."""
 
+    module = "recyclelora.cli"
+
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder, self.results = folder, folder / "results"
         self.environment = {**os.environ, "RECYCLELORA_CACHE": str(cache), "SWEEP_OF": str(folder)}
@@ -48,7 +50,7 @@ class Sweep:
 
     def start(self, *, alone: bool = False, **environment: str) -> "subprocess.Popen[str]":
         """`alone`: in a session of its own, so that its whole group can be sent a signal."""
-        command = [sys.executable, "-m", "recyclelora.cli", "sweep", "space.yaml", "--results", "results"]
+        command = [sys.executable, "-m", self.module, "sweep", "space.yaml", "--results", "results"]
         return subprocess.Popen(command, cwd=self.folder, env=self.environment | environment, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_heed_interrupts,
                                 start_new_session=alone)
@@ -87,11 +89,15 @@ class Sweep:
             time.sleep(0.05)
 
     def processes(self) -> list[str]:
-        mark, found = f"SWEEP_OF={self.folder}\0".encode(), []
+        return list(self.commands().values())
+
+    def commands(self) -> dict[int, str]:
+        """The number of each living process -> its command line."""
+        mark, found = f"SWEEP_OF={self.folder}\0".encode(), {}
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has ended, or is another user's
                 if mark in (process / "environ").read_bytes():
-                    found.append((process / "cmdline").read_text(errors="replace").replace("\0", " "))
+                    found[int(process.name)] = (process / "cmdline").read_text(errors="replace").replace("\0", " ")
         return found
 
     def runs(self) -> list[Run]:

@@ -116,8 +116,9 @@ def test_on_a_cluster_copies_run_side_by_side(paths: Paths, tmp_path: Path) -> N
     from recyclelora.sweeps.capacity import share_of, working_nodes
     from recyclelora.sweeps.cluster import cluster, run_on_cluster
 
-    with cluster(None) as resources:
-        share = share_of(working_nodes().values(), resources["CPU"] / 2, 1.0)
+    with cluster(None):
+        [node] = working_nodes().values()
+        share = share_of([node], node["CPU"] / 2, 1.0)
         assert run_on_cluster(_meet, [(str(tmp_path), 0), (str(tmp_path), 1)], share) == [True, True]
         assert run_on_cluster(_die, [(0,), (1,)], share) == [0, "the worker died (WorkerCrashedError: killed, or out of memory)"]
 

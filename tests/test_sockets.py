@@ -30,7 +30,7 @@ CLUSTER = """
 from recyclelora.sweeps.capacity import Share
 from recyclelora.sweeps.cluster import cluster, run_on_cluster
 def size(number): return abs(number)
-with cluster(None) as resources:
+with cluster(None):
     print("made", run_on_cluster(size, [(-3,)], Share(1.0, 0.0, 1)))
 """
 

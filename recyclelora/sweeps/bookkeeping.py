@@ -31,14 +31,15 @@ class Bookkeeper:
     """Hears of every job, and writes it down: in MLflow, and on the board."""
 
     patience = 5.0  # seconds, for files
-    absence = 600.0  # seconds for which the tracking store may not answer while nothing else is left to do
     silence = 1800.0  # seconds without news of any trial, which are told
 
     def __init__(self, tracker: Tracker, parent: str | None, paths: Paths, board: Board, display: Display,
-                 leases: Leases | Unshared | None = None, webhook: Webhook | None = None) -> None:
+                 leases: Leases | Unshared | None = None, absence: float = 600.0) -> None:
+        """`absence`: for how many seconds the tracking store may not answer while nothing else is left to do."""
         self.tracker, self.parent, self.paths, self.board, self.display = tracker, parent, paths, board, display
         self.books = Books(tracker, parent, paths, self._say)
-        self.webhook = webhook
+        self.absence = absence
+        self.webhook: Webhook | None = None
         self._looked = 0.0  # when it was last looked whether another terminal asks for something, and ...
         self._heard: float | None = time.monotonic()  # ... when a trial was last heard of; None: the silence was told
         self.leases: Leases | Unshared = leases or Unshared()
@@ -129,8 +130,9 @@ class Bookkeeper:
                       f"`recyclelora resume {self.board.name}` lets it go on" if self.board.paused else "goes on")
         if self.board.running and self._heard is not None and now - self._heard > self.silence:
             self._heard = None
-            self._say(f"no trial has reported for {self.silence / 60:.0f} min")
-            self._tell("stalled", f"no trial has reported for {self.silence / 60:.0f} min")
+            line = f"no trial has reported for {self.silence / 60:.0f} min"
+            self._say(line)
+            self._tell("stalled", line)
 
     def started(self, job: Job) -> None:
         self._heard = time.monotonic()
@@ -224,11 +226,12 @@ class Bookkeeper:
 @contextmanager
 def bookkeeping(tracker: Tracker, parent: str | None, paths: Paths, board: Board, console: Console,
                 pause: float = 30.0, leases: Leases | Unshared | None = None,
-                notify: str | None = None) -> Iterator[Bookkeeper]:
+                notify: str | None = None, absence: float = 600.0) -> Iterator[Bookkeeper]:
     """A keeper of the books, with the display of the board; `pause` seconds between its lines. `notify`: the address of
-    a webhook, which also hears of the end. Raises InputError for an address that is none."""
+    a webhook, which also hears of the end. `absence`: see `Bookkeeper`. Raises InputError for an address that is
+    none."""
     with Display(board, console, pause) as display:
-        keeper = Bookkeeper(tracker, parent, paths, board, display, leases)
+        keeper = Bookkeeper(tracker, parent, paths, board, display, leases, absence)
         if notify is None:
             yield keeper
             return

@@ -102,9 +102,9 @@ class Books:
             self.away = self._asked
             self.say(f"the tracking store does not answer ({reason_of(error)}); the trials go on, and what it misses "
                      f"is kept in {self.paths.trials}")
-        for page in self.pages.values():
-            if page.record:
-                self._note(page.job, page.record)
+            for page in self.pages.values():
+                if page.record:
+                    self._note(page.job, page.record)
 
     def settle(self, patience: float) -> None:
         """Wait until all is written. Raises Outage after so many seconds in which the store did not answer."""
@@ -156,8 +156,7 @@ def reconcile(tracker: Tracker, leases: Leases | Unshared, trials: Path) -> int:
         record = note.record or _delivered(folder)
         if record is None or note.store != tracker.address or leases.claim(folder.name) is not None:
             continue
-        tags = {name: value for name, value in note.tags.items() if name != "fingerprint"}
-        run = tracker.trial_run(folder.name, sweep_run_id=note.parent, config=note.config, tags=tags)
+        run = tracker.trial_run(folder.name, sweep_run_id=note.parent, config=note.config, tags=note.tags)
         tracker.log_steps(run, read_history(folder / HISTORY))
         close_run(tracker, run, record, folder)
         booked += 1

@@ -19,9 +19,9 @@ _Result = TypeVar("_Result")
 
 
 @contextlib.contextmanager
-def cluster(address: str | None) -> Iterator[dict[str, float]]:
-    """Join the Ray cluster at `address`, or start a private one here; yields its resources. Raises InputError when the
-    address does not answer, and Outage when a cluster does not start here, or is lost by the time the block ends."""
+def cluster(address: str | None) -> Iterator[None]:
+    """Join the Ray cluster at `address`, or start a private one here. Raises InputError when the address does not
+    answer, and Outage when a cluster does not start here, or is lost by the time the block ends."""
     for name in ("ray", "ray.tune", "ray.train", "ray.data", "optuna"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # the listener hears of every failure, in a line
     with contextlib.nullcontext() if address else private_folder() as folder:
@@ -31,7 +31,7 @@ def cluster(address: str | None) -> Iterator[dict[str, float]]:
                     join(str(address))
                 else:
                     start(folder)
-                yield ray.cluster_resources()
+                yield
         finally:
             end()
 

@@ -4,7 +4,6 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,14 +19,13 @@ from recyclelora.spaces.statement import Statement, dump_statement
 from recyclelora.sweeps import ray_tune
 from recyclelora.sweeps.bookkeeping import Bookkeeper, bookkeeping, closing_runs
 from recyclelora.sweeps.books import reconcile
-from recyclelora.sweeps.capacity import Share, share_of, working_nodes
 from recyclelora.sweeps.cluster import cluster
 from recyclelora.sweeps.control import running_as
 from recyclelora.sweeps.display import Board
 from recyclelora.sweeps.jobs import Job
 from recyclelora.sweeps.options import Options
 from recyclelora.sweeps.optuna_search import importances
-from recyclelora.sweeps.planning import check_starts, plan, prepare, unseen, within_budget
+from recyclelora.sweeps.planning import check_starts, plan, prepare, share_for, unseen, within_budget
 from recyclelora.sweeps.preflight import checked, question_of
 from recyclelora.trials.paths import Paths
 from recyclelora.trials.record import Record
@@ -91,12 +89,11 @@ def run_sweep(space: Space, paths: Paths, tracker: Tracker, console: Console, op
         check_starts(space, left, paths)
         board = Board(space.sweep_name, space.metric, len(jobs), space.goal, already=len(jobs) - len(left))
         if left:
-            with (bookkeeping(tracker, parent, paths, board, console, leases=leases,
-                              notify=options.notify) as keeper,
+            with (bookkeeping(tracker, parent, paths, board, console, leases=leases, notify=options.notify,
+                              absence=options.store_wait) as keeper,
                   cluster(options.address)):
-                keeper.absence = options.store_wait
-                share = _share(left, options)
                 configs = [Settings(dict(job.config)).resolve() for job in left]
+                share = share_for(configs, options.address, options.slots)
                 asked = question_of(configs, left, paths, options, share.gpus)
                 with checked(asked, console) as gate:
                     while left:
@@ -141,13 +138,11 @@ def _search(space: Space, paths: Paths, tracker: Tracker, leases: Leases | Unsha
 
     study = paths.results / "studies" / f"{space.sweep_name}.journal"
     if missing:
-        with (bookkeeping(tracker, parent, paths, board, console, leases=leases,
-                              notify=options.notify) as keeper,
+        with (bookkeeping(tracker, parent, paths, board, console, leases=leases, notify=options.notify,
+                          absence=options.store_wait) as keeper,
               cluster(options.address)):
-            keeper.absence = options.store_wait
             config = space.settings.resolve()  # resources are no knob of a search
-            share = share_of(working_nodes().values(), config.resources.cpus, config.resources.gpus, options.slots,
-                             joined=options.address is not None)
+            share = share_for([config], options.address, options.slots)
             first = prepare(space, {}, "", space.seeds[0], paths)
             asked = question_of([config], [first], paths, options, share.gpus)
             with checked(asked, console) as gate:
@@ -173,14 +168,6 @@ def _settled(record: Record | None, space: Space) -> bool:
     if record is None:
         return False
     return record.outcome == "finished" or (record.outcome == "pruned" and space.asha is not None)
-
-
-def _share(jobs: Sequence[Job], options: Options) -> Share:
-    def most(key: str) -> float:
-        return max(float(job.config[f"resources.{key}"]) for job in jobs)  # type: ignore[arg-type]
-
-    return share_of(working_nodes().values(), most("cpus"), most("gpus"), options.slots,
-                    joined=options.address is not None)
 
 
 def _count(board: Board) -> Counts:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import ray
 
-from recyclelora.errors import InputError, reason_of
+from recyclelora.errors import InputError, chain_of, reason_of
 from recyclelora.preflight.ray_token import auth_mode, unreadable
 from recyclelora.runs.redaction import redact
 from recyclelora.sweeps.ray_process import begin
@@ -41,7 +41,7 @@ def join(address: str) -> None:
 
 def reason_of_refusal(error: BaseException) -> str:
     """Why Ray did not join, from what it raised, and what would be right."""
-    text = "\n".join(f"{type(each).__name__}: {each}" for each in _chain(error))
+    text = "\n".join(f"{type(each).__name__}: {each}" for each in chain_of(error))
     if versions := _VERSIONS.search(text):
         return (f"the versions differ: the cluster has Ray {versions[1]} and Python {versions[2]}, this environment "
                 f"has Ray {ray.__version__} and Python {platform.python_version()}; use the same on both sides")
@@ -53,12 +53,6 @@ def reason_of_refusal(error: BaseException) -> str:
         return (f"the cluster asks for a token, and {why}; put it into ~/.ray/auth_token, or name its file in "
                 "RAY_AUTH_TOKEN_PATH, without RAY_AUTH_MODE=disabled")
     return f"no Ray cluster answers there ({reason_of(error)}); start it, or unset RAY_ADDRESS to run on this machine"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _error(address: str, reason: str) -> InputError:

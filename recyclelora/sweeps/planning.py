@@ -8,7 +8,7 @@ from recyclelora.errors import Absent, InputError
 from recyclelora.settings import Settings
 from recyclelora.spaces.space import Knobs, Planned, Space, expand
 from recyclelora.sweeps import budget
-from recyclelora.sweeps.capacity import share_of, working_nodes
+from recyclelora.sweeps.capacity import Share, share_of, working_nodes
 from recyclelora.sweeps.cluster import cluster, run_on_cluster
 from recyclelora.sweeps.commit import commit_tags
 from recyclelora.sweeps.jobs import Job
@@ -87,13 +87,19 @@ def check_starts(space: Space, jobs: Sequence[Job], paths: Paths) -> None:
 def time_trials(configs: Sequence[Config], paths: Paths, address: str | None, steps: int = 20,
                 slots: int | None = None) -> tuple[sweep_cost.Timings, int]:
     """Timed steps of each kind of these trials on the cluster, and how many trials fit side by side."""
-    needs = [config.resources for config in configs]
     with cluster(address):
-        share = share_of(working_nodes().values(), max(need.cpus for need in needs), max(need.gpus for need in needs),
-                         slots, joined=address is not None)
+        share = share_for(configs, address, slots)
         timings = probe.time_classes(configs, paths, lambda function, arguments: run_on_cluster(
             function, arguments, share), share.slots, steps=steps)
         return timings, share.slots
+
+
+def share_for(configs: Sequence[Config], address: str | None, slots: int | None) -> Share:
+    """What a trial takes of the cluster that is running, by the most that any of them asks for. Raises InputError (see
+    `share_of`)."""
+    needs = [config.resources for config in configs]
+    return share_of(working_nodes().values(), max(need.cpus for need in needs), max(need.gpus for need in needs), slots,
+                    joined=address is not None)
 
 
 def within_budget(space: Space, jobs: list[Job], paths: Paths, address: str | None,

@@ -6,7 +6,7 @@ import re
 import traceback
 from typing import NamedTuple
 
-from recyclelora.errors import InputError, is_of_store, reason_of
+from recyclelora.errors import InputError, chain_of, is_of_store, reason_of
 
 
 class Kind(NamedTuple):
@@ -66,7 +66,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def kind_of(error: BaseException) -> str:
     """The kind of an exception that ended a trial, by the exception or one that caused it."""
-    for each in _chain(error):
+    for each in chain_of(error):
         if isinstance(each, InputError):
             return "bad input"
         if isinstance(each, TooLong):
@@ -93,11 +93,3 @@ def trace_of(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{frame.filename}:{frame.lineno}:{frame.name}" for frame in frames]
     return hashlib.sha256("\n".join([type(error).__qualname__, *places]).encode()).hexdigest()[:8]
-
-
-def _chain(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return found

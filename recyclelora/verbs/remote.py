@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from recyclelora.verbs.arguments import add_profile
+from recyclelora.verbs.arguments import add_base, add_profile
 
 HELP = "list the sweeps that were submitted to the cluster of a profile, follow one, or stop one"
 
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("status", "logs", "stop"), help="list them; follow one; stop one")
     add_profile(parser)
     parser.add_argument("space", type=Path, nargs="?", help="the file that was submitted [of all; the last one]")
-    parser.add_argument("--at", metavar="BASE", help="base of an experiment [its first]")
+    add_base(parser)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -44,8 +44,8 @@ def run(given: argparse.Namespace) -> int:
         tracker = Tracker.open(paths.results, uri=given.environment["MLFLOW_TRACKING_URI"])
         board = Board(given.config.stem, "miou/source", 1)
         with (closing_runs(tracker), tracker.leasing() as leases,
-              bookkeeping(tracker, None, paths, board, CONSOLE, pause=10, leases=leases) as keeper):
-            keeper.absence = given.store_wait
+              bookkeeping(tracker, None, paths, board, CONSOLE, pause=10, leases=leases,
+                          absence=given.store_wait) as keeper):
             if holder := leases.claim(job.fingerprint):
                 raise Outage(f"another driver ({holder}) runs this trial; wait for it")
             keeper.started(job)
