@@ -74,6 +74,8 @@ def test_a_digest_goes_by_the_trials(checkout: Path) -> None:
 @pytest.mark.parametrize(("words", "said"), [
     (["submit", "profile.yaml", "space.yaml"], "ray.jobs: no job server answers at http://127.0.0.1:1; start the cluster's head with"),
     (["remote", "status", "profile.yaml"], "ray.jobs: no job server answers at http://127.0.0.1:1;"),
+    (["remote", "status", "nowhere"], "nowhere: is no profile of a cluster; give a profile.yaml, or its folder in cluster/"),
+    (["remote", "stop", ""], ".: is no profile of a cluster; give a profile.yaml"),
     (["submit", "profile.yaml", "../space.yaml"], "../space.yaml: is not in this folder"),
     (["submit", "none", "space.yaml"], "cluster/none/profile.yaml: ray.jobs: is missing; it is the address of the cluster's job server")])
 def test_what_is_wrong_with_a_job_server_is_one_line(checkout: Path, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch,

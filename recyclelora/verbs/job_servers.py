@@ -18,7 +18,10 @@ from recyclelora.verbs.console import CONSOLE
 def server_of(profile: Path) -> tuple[Site, str]:
     """The site of a profile (a file, or the name of a folder in cluster/) and the address of its job server."""
     named = Path("cluster") / profile / "profile.yaml"
-    path = profile if profile.is_file() or not named.is_file() else named
+    path = profile if profile.is_file() else named
+    if not path.is_file():
+        raise InputError(f"{profile}: is no profile of a cluster; give a profile.yaml, or its folder in cluster/ (with "
+                         "make: CLUSTER=workstations)")
     site = read_profile(path).site
     if site.ray.jobs is None:
         raise InputError(f"{path}: ray.jobs: is missing; it is the address of the cluster's job server, such as "
