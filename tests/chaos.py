@@ -51,7 +51,7 @@ class ToySweep(Sweep):
 
 
 def end_worker(sweep: ToySweep, process: Process) -> None:
-    sweep.kill("ray::")
+    sweep.kill("ray::ImplicitFunc")  # a trial's; without an agent, which is called ray:: too, the whole node ends
 
 
 def end_driver(sweep: ToySweep, process: Process) -> None:
